@@ -1,0 +1,1 @@
+"""Code that modules carry with them."""

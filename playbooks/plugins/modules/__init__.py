@@ -1,0 +1,1 @@
+"""Modules: what Ansible runs on a node."""
