@@ -1,0 +1,1 @@
+"""Converge platforms: one Pulumi program, one stack for each cluster."""
