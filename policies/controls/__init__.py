@@ -1,0 +1,1 @@
+"""One control in one file, named as a sentence; policies/catalogue.py finds them."""
