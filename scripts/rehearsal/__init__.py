@@ -1,0 +1,1 @@
+"""The rehearsal: a small, complete nation on one machine, in network namespaces of its own."""
