@@ -1,0 +1,429 @@
+"""`cgc converge`: make what runs as declared: nodes by their bundles, then clusters by their stacks.
+
+A node that is as declared is asked for its fingerprint and left alone; Ansible runs only where something differs. What
+converging cannot repair (a thing that nobody declared) is named, never removed. Each applied run is sealed in the
+evidence.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inventories import Nation, load_nation
+from inventories.errors import CgcError, ExitCode
+from inventories.model import Cluster
+from playbooks.bundle import Bundle
+from playbooks.rendering import render_all
+from playbooks.running import HostResult, HostState, SshIdentity, run_play, write_bundles
+from policies.drift import Drift, find_drift
+from policies.observed import Planned, Silence
+from scripts.access import STATE, Access
+from scripts.drifting import drift_table
+from scripts.enrolling import enrolment_of
+from scripts.errors import ScriptError
+from scripts.evidence import open_log, this_actor
+from scripts.invocation import ApplyOption, JsonOption, current
+from scripts.observing import access_of, observe
+from scripts.planned import STANDIN, manifests_of
+from scripts.presenting import Column, Table, examples, finish, present, progress
+from scripts.rehearsal.container_images import standin_image_name
+from scripts.rehearsal.namespace import enter_network_namespace
+from scripts.sweeping import sweep
+from scripts.toolchain.cache import program_path
+from stacks.assignment import Assignment
+from stacks.changes import Operation, StackReport
+from stacks.errors import StackError
+from stacks.fleet import Task, run_fleet
+from stacks.workshop import Workshop, open_workshop
+
+CONFIRM_WITHIN_SECONDS = 60
+LOCK = "converge.lock"
+
+
+class Outcome(StrEnum):
+    """What became of one node or cluster."""
+
+    AS_DECLARED = "as declared"
+    DIFFERS = "differs"
+    APPLIED = "applied"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    NOT_REACHED = "not reached"  # another one failed first
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeOutcome:
+    """What a run did to a node, or would do: the paths concerned, and the failure if there was one."""
+
+    node: str
+    outcome: Outcome
+    paths: tuple[str, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOutcome:
+    """What a run did to a cluster, or would do: how many objects by operation, the changed ones, the failure."""
+
+    cluster: str
+    outcome: Outcome
+    objects: tuple[str, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convergence:
+    """A whole run; `remaining` is the drift that is left after an applied one, None after a dry one."""
+
+    is_applied: bool
+    nodes: tuple[NodeOutcome, ...]
+    clusters: tuple[ClusterOutcome, ...]
+    remaining: Drift | None
+    seconds: float
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Every node's and every cluster's outcome."""
+        return (*(node.outcome for node in self.nodes), *(cluster.outcome for cluster in self.clusters))
+
+    @property
+    def exit_codes(self) -> tuple[ExitCode, ...]:
+        """The exit codes that apply."""
+        codes: list[ExitCode] = []
+        if Outcome.FAILED in self.outcomes or (self.is_applied and Outcome.UNREACHABLE in self.outcomes):
+            codes.append(ExitCode.FAILED)
+        if Outcome.UNREACHABLE in self.outcomes or (self.remaining is not None and self.remaining.silences):
+            codes.append(ExitCode.UNKNOWN)
+        if Outcome.DIFFERS in self.outcomes or (self.remaining is not None and self.remaining.items):
+            codes.append(ExitCode.DIFFERS)
+        return tuple(codes)
+
+
+def converge(
+    *,
+    apply: ApplyOption = False,
+    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="Where the credentials lie.")] = STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make what runs as declared; without --apply, say what that would change.
+
+    Ends with 0 if all is as declared, 1 if something failed, 3 if somebody did not answer, 5 if differences are left.
+    """
+    nation = load_nation(current().declaration)
+    with progress("converging") as steps:
+        done = converge_nation(nation, access_of(state), is_applied=apply, report=steps.step)
+    show(done, as_json=as_json)
+    finish(*done.exit_codes)
+
+
+converge.epilog = examples(  # type: ignore[attr-defined] # cli.load reads it
+    ("cgc converge", "what would change?"),
+    ("cgc converge --apply", "change it, and prove that it holds"),
+)
+
+
+def converge_nation(nation: Nation, access: Access, *, is_applied: bool, report: Callable[[str], None]) -> Convergence:
+    """Converge every node, then every cluster; a cluster whose host failed is not reached.
+
+    CGC-653 if another run is under way, CGC-650 and CGC-652 without credentials or enrolment.
+    """
+    access.require()
+    started = time.monotonic()
+    with _alone(access.state):
+        nodes = converge_nodes(nation, access, is_applied=is_applied, report=report)
+        ailing = {node.node for node in nodes if node.outcome not in (Outcome.AS_DECLARED, Outcome.APPLIED)}
+        clusters = converge_clusters(nation, access, ailing=ailing, is_applied=is_applied, report=report)
+        remaining = None
+        if is_applied:
+            report("looking at what is left")
+            manifests = manifests_of(nation)
+            observed = observe(nation, access.state, manifests=manifests)
+            remaining = find_drift(nation, Planned(cluster_objects=manifests), observed)
+    done = Convergence(
+        is_applied=is_applied,
+        nodes=nodes,
+        clusters=clusters,
+        remaining=remaining,
+        seconds=round(time.monotonic() - started, 1),
+    )
+    if is_applied:
+        open_log(access.state / "evidence").append(kind="converge", actor=this_actor(), body=body_of(done))
+    return done
+
+
+def converge_nodes(
+    nation: Nation, access: Access, *, is_applied: bool, report: Callable[[str], None]
+) -> tuple[NodeOutcome, ...]:
+    """Sweep every node, and apply (or compare, if dry) the bundles of those that differ, in waves."""
+    report("rendering bundles")
+    bundles = render_all(nation, enrolment_of(nation, access.state, now=datetime.now(UTC)))
+    report(f"sweeping {len(bundles)} nodes")
+    answers = sweep(nation.nodes, access)
+    # A node without an agent answers nothing useful: it differs. Ansible tells it from one that is out of reach.
+    differing = [
+        name
+        for name, answer in answers.items()
+        if isinstance(answer, Silence) or not answer.intact or answer.fingerprint != bundles[name].fingerprint
+    ]
+    outcomes = {name: NodeOutcome(node=name, outcome=Outcome.AS_DECLARED) for name in bundles if name not in differing}
+    if differing:
+        report(f"{'applying' if is_applied else 'comparing'} {len(differing)} bundles")
+        results = _run_bundles(
+            nation, access, {name: bundles[name] for name in differing}, is_applied=is_applied, report=report
+        )
+        outcomes |= {result.host: _node_outcome(result, is_applied=is_applied) for result in results}
+    return tuple(outcomes[name] for name in sorted(outcomes))
+
+
+def _run_bundles(
+    nation: Nation,
+    access: Access,
+    bundles: Mapping[str, Bundle],
+    *,
+    is_applied: bool,
+    report: Callable[[str], None],
+) -> tuple[HostResult, ...]:
+    directory = access.state / "bundles"
+    write_bundles(bundles, directory)
+    is_first = len(bundles) == len(nation.nodes)  # nothing carries traffic yet, so nothing is to be spared
+    with access.network():
+        return run_play(
+            "network",
+            nation=nation,
+            identity=identity_of(access),
+            directory=access.state / "runs" / "network",
+            limit=bundles,
+            variables={
+                "node_bundle_directory": str(directory.absolute()),
+                "node_confirm_within_seconds": CONFIRM_WITHIN_SECONDS,
+            },
+            in_waves=is_applied and not is_first,
+            check=not is_applied,
+            on_event=lambda host, _task, outcome: report(f"{host}: {outcome}"),
+        ).hosts
+
+
+def identity_of(access: Access) -> SshIdentity:
+    """Return the operator's identity as plays take it."""
+    return SshIdentity(
+        private_key=access.ssh_key().absolute(),
+        certificate=access.ssh_certificate().absolute(),
+        known_hosts=access.known_hosts.absolute(),
+    )
+
+
+def _node_outcome(result: HostResult, *, is_applied: bool) -> NodeOutcome:
+    outcome = {
+        HostState.UNCHANGED: Outcome.AS_DECLARED,
+        HostState.CHANGED: Outcome.APPLIED if is_applied else Outcome.DIFFERS,
+        HostState.FAILED: Outcome.FAILED,
+        HostState.UNREACHABLE: Outcome.UNREACHABLE,
+        HostState.NOT_RUN: Outcome.NOT_REACHED,
+    }[result.state]
+    paths = (*(file.path for file in result.files), *(str(item["path"]) for item in result.runtime))
+    return NodeOutcome(node=result.host, outcome=outcome, paths=paths, message=result.message)
+
+
+def converge_clusters(
+    nation: Nation,
+    access: Access,
+    *,
+    ailing: set[str],
+    is_applied: bool,
+    report: Callable[[str], None],
+) -> tuple[ClusterOutcome, ...]:
+    """Raise the clusters that do not answer yet, then run every cluster's stack."""
+    outcomes: dict[str, ClusterOutcome] = {}
+    reachable: list[Cluster] = []
+    with ThreadPoolExecutor() as pool:
+        ready = dict(zip(nation.clusters, pool.map(partial(_is_ready, access), nation.clusters), strict=True))
+    raised = [cluster for cluster in nation.clusters if not ready[cluster] and is_applied]
+    healthy = [cluster for cluster in raised if not ailing & {host.name for host in cluster.hosts}]
+    failures = _raise_clusters(nation, access, healthy, report) if healthy else {}
+    for cluster in nation.clusters:
+        if ready[cluster] or (cluster in healthy and cluster.id not in failures):
+            reachable.append(cluster)
+        elif cluster.id in failures:
+            outcomes[cluster.id] = ClusterOutcome(
+                cluster=cluster.id, outcome=Outcome.FAILED, message=failures[cluster.id]
+            )
+        else:
+            message = "its API does not answer" if not is_applied else "its host failed"
+            outcomes[cluster.id] = ClusterOutcome(cluster=cluster.id, outcome=Outcome.UNREACHABLE, message=message)
+    if reachable:
+        results = run_stacks(nation, access, reachable, is_applied=is_applied, refresh=True, report=report)
+        outcomes |= {name: _cluster_outcome(name, result, is_applied=is_applied) for name, result in results.items()}
+    return tuple(outcomes[name] for name in sorted(outcomes))
+
+
+def _is_ready(access: Access, cluster: Cluster) -> bool:
+    try:
+        return access.kubectl(cluster.id, "get", "--raw", "/readyz").strip() == "ok"
+    except ScriptError:
+        return False  # the caller says so: the cluster is raised, or reported as unreachable
+
+
+def _raise_clusters(
+    nation: Nation, access: Access, clusters: list[Cluster], report: Callable[[str], None]
+) -> dict[str, str]:
+    """Run kubeadm where it has not run yet; return what failed, by cluster."""
+    report(f"raising {', '.join(cluster.id for cluster in clusters)}")
+    hosts = {host.name: cluster.id for cluster in clusters for host in cluster.hosts}
+    with access.network():
+        result = run_play(
+            "kubernetes",
+            nation=nation,
+            identity=identity_of(access),
+            directory=access.state / "runs" / "kubernetes",
+            limit=hosts,
+            on_event=lambda host, task, _outcome: report(f"{host}: {task}"),
+        )
+    bad = (HostState.FAILED, HostState.UNREACHABLE, HostState.NOT_RUN)
+    return {hosts[item.host]: f"{item.failed_task}: {item.message}" for item in result.hosts if item.state in bad}
+
+
+def workshop_of(access: Access) -> Workshop:
+    """Return where Pulumi works for this declaration."""
+    return Workshop(
+        directory=access.state.absolute() / "pulumi",
+        pulumi=program_path("pulumi"),
+        python=Path(sys.executable),
+        is_air_gapped=access.namespace is not None,
+    )
+
+
+def run_stacks(
+    nation: Nation,
+    access: Access,
+    clusters: list[Cluster],
+    *,
+    is_applied: bool,
+    refresh: bool,
+    report: Callable[[str], None],
+) -> Mapping[str, StackReport | StackError]:
+    """Preview or update the clusters' stacks side by side; return each one's report or error."""
+    workshop = workshop_of(access)
+    plugin = open_workshop(workshop, report=report)
+    enter = partial(enter_network_namespace, access.namespace) if access.namespace else None
+    task = Task(workshop=workshop, plugin=plugin, is_applied=is_applied, refresh=refresh, enter=enter)
+    image = standin_image_name(STANDIN)
+    assignments = [
+        Assignment(nation=nation, cluster=cluster, image=image, kubeconfig=access.kubeconfig(cluster.id))
+        for cluster in clusters
+    ]
+    return run_fleet(task, assignments, report=report)
+
+
+def _cluster_outcome(name: str, result: StackReport | StackError, *, is_applied: bool) -> ClusterOutcome:
+    if isinstance(result, StackError):
+        is_unknown = result.exit_code is ExitCode.UNKNOWN
+        outcome = Outcome.UNREACHABLE if is_unknown else Outcome.FAILED
+        return ClusterOutcome(cluster=name, outcome=outcome, message=str(result))
+    changed = tuple(
+        f"{change.operation} {change.kind} {change.namespace + '/' if change.namespace else ''}{change.name}"
+        for change in result.objects
+        if change.operation is not Operation.SAME
+    )
+    if not changed:
+        return ClusterOutcome(cluster=name, outcome=Outcome.AS_DECLARED)
+    return ClusterOutcome(cluster=name, outcome=Outcome.APPLIED if is_applied else Outcome.DIFFERS, objects=changed)
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Hold the lock that lets one run change the nation at a time; the kernel gives it back if this process dies."""
+    descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            holder = os.read(descriptor, 64).decode() or "unknown"
+            raise ScriptError(
+                "CGC-653",
+                f"another run (process {holder}) is converging",
+                where=str(state / LOCK),
+                remedy="wait for it to end",
+            ) from err
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def body_of(done: Convergence) -> dict[str, object]:
+    """Return a run as evidence keeps it."""
+    return {
+        "nodes": {node.node: {"outcome": node.outcome.value, "paths": list(node.paths)} for node in done.nodes},
+        "clusters": {
+            cluster.cluster: {"outcome": cluster.outcome.value, "objects": list(cluster.objects)}
+            for cluster in done.clusters
+        },
+        "remaining": [
+            {"subject": item.subject, "where": item.where, "departure": item.departure.value}
+            for item in (done.remaining.items if done.remaining else ())
+        ],
+        "seconds": done.seconds,
+    }
+
+
+def show(done: Convergence, *, as_json: bool) -> None:
+    """Print what was done, or would be, and what is left."""
+    columns = (
+        Column(key="subject", en="subject", vi="đối tượng"),
+        Column(key="outcome", en="outcome", vi="kết quả"),
+        Column(key="what", en="what", vi="nội dung"),
+        Column(key="message", en="message", vi="thông báo"),
+    )
+    rows = [
+        {"subject": f"node/{node.node}", "outcome": node.outcome, "what": node.paths, "message": node.message}
+        for node in done.nodes
+    ]
+    rows += [
+        {
+            "subject": f"cluster/{cluster.cluster}",
+            "outcome": cluster.outcome,
+            "what": cluster.objects,
+            "message": cluster.message,
+        }
+        for cluster in done.clusters
+    ]
+    shown = rows if as_json else [row for row in rows if row["outcome"] is not Outcome.AS_DECLARED]
+    tables = [Table(name="subjects", columns=columns, rows=tuple(shown))] if shown else []
+    if done.remaining is not None and (done.remaining.items or as_json):
+        tables.append(drift_table(done.remaining, as_json=as_json))
+    facts = {
+        "applied": done.is_applied,
+        "as_declared": done.outcomes.count(Outcome.AS_DECLARED),
+        "changed": done.outcomes.count(Outcome.APPLIED),
+        "differing": done.outcomes.count(Outcome.DIFFERS),
+        "failed": sum(done.outcomes.count(bad) for bad in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.NOT_REACHED)),
+        "seconds": done.seconds,
+    }
+    present(tables, facts=facts, as_json=as_json)
+
+
+def failure_of(done: Convergence) -> CgcError | None:
+    """Return the first failure as an error, None if there was none."""
+    for subject, outcome, message in (
+        *((node.node, node.outcome, node.message) for node in done.nodes),
+        *((cluster.cluster, cluster.outcome, cluster.message) for cluster in done.clusters),
+    ):
+        if outcome in (Outcome.FAILED, Outcome.UNREACHABLE):
+            remedy = "mend what it names and run `cgc converge --apply` again"
+            return ScriptError("CGC-654", f"{outcome}: {message}", where=subject, remedy=remedy)
+    return None
