@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
+from exporters.readers.ssh import OBSERVE
 from inventories.labels import OBSERVER
 from inventories.model import Cluster, Nation, Node, Role
 from playbooks.bundle import BundleFile
@@ -25,7 +26,6 @@ from scripts.rehearsal.authority_ssh import SshAuthority, UserCertificate, issue
 
 CARELESS = "tran.b"  # the colleague whose changes by hand the day must attribute
 ADMINISTRATORS = "kubeadm:cluster-admins"  # kubeadm binds it to cluster-admin; unlike system:masters it can be revoked
-OBSERVE_COMMAND = "/usr/bin/python3 /usr/local/lib/cgc/node_agent.py observe"
 SSH_VALID = timedelta(days=30)
 API_PORT = 6443
 TLS = "/etc/cgc/tls"
@@ -47,7 +47,7 @@ def make_credentials(nation: Nation, state: Path, *, now: datetime) -> Credentia
     tls = Authority.create_or_load(directory / "tls", now=now, name=f"{nation.name} authority")
     for person in (OPERATOR, CARELESS):
         _user_certificate(ssh, person, now=now)
-    observer = _user_certificate(ssh, OBSERVER, now=now, force_command=OBSERVE_COMMAND)
+    observer = _user_certificate(ssh, OBSERVER, now=now, force_command=OBSERVE)
     secrets: dict[str, tuple[BundleFile, ...]] = {}
     kubeconfigs = state / "kubeconfig"
     kubeconfigs.mkdir(mode=0o700, parents=True, exist_ok=True)
