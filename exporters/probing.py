@@ -35,9 +35,8 @@ from cryptography import x509
 
 from exporters.errors import ExporterError, UndeclaredTargetError
 from inventories.model import Addresses, Nation, Node, Role
+from inventories.services import API_PORT, DNS_PORT
 
-API_PORT = 6443
-DNS_PORT = 53
 PLATFORM_PATH = "/"
 NODE_INTERVAL = timedelta(seconds=5)
 DEADLINE_SECONDS = 3.0

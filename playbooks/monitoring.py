@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from inventories.model import Addresses, Nation, Node, Role
+from inventories.services import ALERTMANAGER_PORT, NODE_EXPORTER_PORT, PROMETHEUS_PORT, Service
 from playbooks.bundle import BundleFile, Unit
 from playbooks.enrolment import Enrolment
 
@@ -24,10 +25,6 @@ KUBECONFIGS = "/etc/cgc/kubeconfig"  # CLUSTER.yaml, of a user who may only look
 CHECKOUT = "/opt/cgc"
 PACKAGES = "/opt/cgc-site-packages"
 
-PROMETHEUS_PORT = 9090
-ALERTMANAGER_PORT = 9093
-NODE_EXPORTER_PORT = 9100
-FIRST_SERVICE_PORT = 9801  # as scripts/serving.py counts them
 
 CERTIFICATE_NOTICE = timedelta(days=14)  # a fortnight to renew in
 QUOTA_RATIO = 0.9
@@ -84,15 +81,24 @@ _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
-    """One of our own services on the operations centre's node."""
+class ServiceUnit:
+    """How one of our own services runs on the operations centre's node."""
 
-    name: str
+    service: Service
     title: str
-    port: int
     round_seconds: int = 0
     capabilities: tuple[str, ...] = ()
     state_directory: str = ""
+
+    @property
+    def name(self) -> str:
+        """The service's name, as `cgc serve` takes it."""
+        return self.service.value
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self.service.port
 
     @property
     def unit(self) -> str:
@@ -100,32 +106,29 @@ class Service:
         return f"cgc-{self.name}"
 
 
-def services_of(nation: Nation) -> tuple[Service, ...]:
+def services_of(nation: Nation) -> tuple[ServiceUnit, ...]:
     """Return our services, in the order of their ports."""
     tempo = tempo_of(nation)
     ping = ("CAP_NET_RAW",)
     return (
-        Service(name="uptime", title="probes what is declared", port=FIRST_SERVICE_PORT, capabilities=ping),
-        Service(
-            name="network",
+        ServiceUnit(service=Service.UPTIME, title="probes what is declared", capabilities=ping),
+        ServiceUnit(
+            service=Service.NETWORK,
             title="reads every node",
-            port=FIRST_SERVICE_PORT + 1,
             round_seconds=tempo.network_round // _SECOND,
             capabilities=ping,
         ),
-        Service(
-            name="platforms",
+        ServiceUnit(
+            service=Service.PLATFORMS,
             title="reads every cluster",
-            port=FIRST_SERVICE_PORT + 2,
             round_seconds=tempo.platforms_round // _SECOND,
         ),
-        Service(
-            name="findings",
+        ServiceUnit(
+            service=Service.FINDINGS,
             title="judges what runs",
-            port=FIRST_SERVICE_PORT + 3,
             round_seconds=tempo.findings_round // _SECOND,
         ),
-        Service(name="alerts", title="keeps every alert", port=FIRST_SERVICE_PORT + 4, state_directory="cgc/alerts"),
+        ServiceUnit(service=Service.ALERTS, title="keeps every alert", state_directory="cgc/alerts"),
     )
 
 
@@ -205,7 +208,7 @@ def monitoring_units(nation: Nation, node: Node, enrolment: Enrolment | None = N
     )
 
 
-def _unit_path(service: Service) -> str:
+def _unit_path(service: ServiceUnit) -> str:
     return f"/etc/systemd/system/{service.unit}.service"
 
 
@@ -296,7 +299,7 @@ def _alertmanager_arguments() -> tuple[str, ...]:
     )
 
 
-def service_text(nation: Nation, node: Node, service: Service) -> str:
+def service_text(nation: Nation, node: Node, service: ServiceUnit) -> str:
     """Return the systemd unit of one of our services."""
     return _fill(
         "service.j2",

@@ -15,6 +15,14 @@ from typing import Any
 import jinja2
 
 from inventories.model import Cluster, Nation, Node, Role, SessionKind
+from inventories.services import (
+    API_PORT,
+    LIBRARY,
+    NODE_AGENT,
+    NODE_EXPORTER_PORT,
+    OPERATIONS_CENTRE_PORTS,
+    SSH_PORT,
+)
 from playbooks.bundle import Bundle, BundleFile, Check, Unit
 from playbooks.enrolment import Enrolment
 from playbooks.errors import PlaybookError
@@ -22,18 +30,12 @@ from playbooks.monitoring import monitoring_files, monitoring_units
 from playbooks.routing import Routing, nation_prefixes, pods_of_host, routing_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-LIBRARY = "/usr/local/lib/cgc"
 NODE_PROGRAMS = {
     "node_agent.py": Path(__file__).parent / "node_agent.py",
     "node_interfaces.py": Path(__file__).parent / "node_interfaces.py",
     "node_apply.py": Path(__file__).parent / "plugins" / "module_utils" / "node_apply.py",
 }
 
-SSH_PORT = 22
-API_PORT = 6443
-NODE_EXPORTER_PORT = 9100
-# Prometheus, Alertmanager, and ours: uptime, network, platforms, findings, alerts
-OPERATIONS_CENTRE_PORTS = (9090, 9093, 9801, 9802, 9803, 9804, 9805)
 KUBERNETES_VERSION = "v1.36.1"
 LONGEST_MONTH_DAYS = 31
 LONGEST_KEEPALIVE_SHARE = 3  # RFC 4271, 10: a keepalive is a third of the hold time
@@ -238,7 +240,7 @@ def _wall_files(context: _Context) -> list[BundleFile]:
     watched = {SSH_PORT, NODE_EXPORTER_PORT}
     if node.role is Role.CLUSTER:
         watched.add(API_PORT)
-    managed = watched | (set(OPERATIONS_CENTRE_PORTS) if node.role is Role.OPERATIONS else set())
+    managed = watched | (OPERATIONS_CENTRE_PORTS if node.role is Role.OPERATIONS else set())
     walls = context.text(
         "walls/nftables.conf.j2",
         nation4=nation_prefixes(nation, 4),
@@ -371,7 +373,7 @@ def _system_files(context: _Context) -> list[BundleFile]:
             path="/etc/default/prometheus-node-exporter",
             content=context.text("system/node-exporter.default.j2", listen=listen),
         ),
-        BundleFile(path=f"{LIBRARY}/node_agent.py", content=_program("node_agent.py"), mode=0o755),
+        BundleFile(path=NODE_AGENT, content=_program("node_agent.py"), mode=0o755),
         BundleFile(path=f"{LIBRARY}/node_apply.py", content=_program("node_apply.py"), mode=0o755),
         BundleFile(path="/etc/cgc/node.json", content=_json(declared_state(nation, node))),
     ]

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +34,7 @@ from exporters.uptime import UptimeCollector
 from inventories import Nation, load_nation
 from inventories.errors import ExitCode
 from inventories.model import Node, Role
+from inventories.services import Service
 from policies.catalogue import all_controls
 from policies.control import Finding, Stage
 from policies.drift import WATCHED_KINDS, find_drift
@@ -48,21 +48,6 @@ from scripts.rehearsal.container_images import standin_image_name
 from stacks.objects import cluster_manifest
 
 STANDIN = Path(__file__).parents[1] / "stacks" / "standin" / "standin.py"
-
-
-class Service(StrEnum):
-    """What can be served; each has a port of its own."""
-
-    UPTIME = "uptime"
-    NETWORK = "network"
-    PLATFORMS = "platforms"
-    FINDINGS = "findings"
-    ALERTS = "alerts"
-
-    @property
-    def port(self) -> int:
-        """The port it is served on unless told otherwise."""
-        return 9801 + list(Service).index(self)
 
 
 ROUND_SECONDS = {Service.NETWORK: 15.0, Service.PLATFORMS: 15.0, Service.FINDINGS: 60.0}

@@ -9,10 +9,11 @@ import msgspec
 
 from exporters.readers.ssh import SshCredentials, SshReader
 from inventories.model import Node
+from inventories.services import agent_command
 from policies.observed import Silence
 from scripts.access import Access
 
-FINGERPRINT = "/usr/bin/python3 /usr/local/lib/cgc/node_agent.py fingerprint"
+FINGERPRINT = agent_command("fingerprint")
 DEADLINE_SECONDS = 20.0
 SEEN_FROM = "operator"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from inventories.labels import Label, agency_group, tenancy_labels
 from inventories.model import Endpoint, Nation, Share, Tenancy
+from inventories.services import DNS_PORT
 from stacks.errors import StackError
 from stacks.guardrail_objects import RBAC_GROUP, RBAC_VERSION, READ_VERBS
 from stacks.quantities import count, cpu, memory
@@ -21,7 +22,6 @@ SMALLEST_POD_MIB = 16
 RESERVED_FRACTION = 10
 SERVICE_ACCOUNT = "platform"
 HTTP_PORT = 8080
-_DNS_PORT = 53
 
 
 def checked_namespace(tenancy: Tenancy) -> str:
@@ -181,7 +181,7 @@ def _walls(nation: Nation, tenancy: Tenancy) -> dict[str, JsonObject]:
         "allow-dns": {
             **everyone,
             "policyTypes": ["Egress"],
-            "egress": [{"to": [dns], "ports": [_port("UDP", _DNS_PORT), _port("TCP", _DNS_PORT)]}],
+            "egress": [{"to": [dns], "ports": [_port("UDP", DNS_PORT), _port("TCP", DNS_PORT)]}],
         },
         "allow-own-port": {
             **everyone,

@@ -20,9 +20,10 @@ import msgspec
 
 from exporters.errors import CredentialsError
 from inventories.model import Node
+from inventories.services import agent_command
 from policies.observed import NodeObservation, Reason, Silence
 
-OBSERVE = "/usr/bin/python3 /usr/local/lib/cgc/node_agent.py observe"
+OBSERVE = agent_command("observe")
 """What we ask for; a certificate with a forced command makes the node run that instead, whatever is asked."""
 
 HOST_KEY_ALGORITHMS = (

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ss
 from exporters.readers.ssh import OBSERVE
 from inventories.labels import OBSERVER
 from inventories.model import Cluster, Nation, Node, Role
+from inventories.services import API_PORT
 from playbooks.bundle import BundleFile
 from scripts.access import OPERATOR
 from scripts.authority import Authority, Issued
@@ -27,7 +28,6 @@ from scripts.rehearsal.authority_ssh import SshAuthority, UserCertificate, issue
 CARELESS = "tran.b"  # the colleague whose changes by hand the day must attribute
 ADMINISTRATORS = "kubeadm:cluster-admins"  # kubeadm binds it to cluster-admin; unlike system:masters it can be revoked
 SSH_VALID = timedelta(days=30)
-API_PORT = 6443
 TLS = "/etc/cgc/tls"
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from inventories.services import SSH_PORT
 from scripts.errors import ScriptError
 from scripts.rehearsal.authority_ssh import SshAuthority, open_authority
 from scripts.rehearsal.base_image import BaseImage, open_base
@@ -53,7 +54,6 @@ SHUTDOWN_SECONDS = 20.0
 KILL_SECONDS = 20.0
 POLL_SECONDS = 0.1
 CONNECT_SECONDS = 1.0
-SSH_PORT = 22
 # systemd(1): SIGRTMIN+4 to its init powers a machine off.
 POWER_OFF_SIGNAL = signal.SIGRTMIN + 4
 # FRR, nftables, WireGuard and Kubernetes need no more than these beyond nspawn's own set. CAP_SYS_TIME is left out on

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inventories.model import Role
+from inventories.services import Service
 from scripts.authority import Authority
 from scripts.errors import ScriptError
 from scripts.rehearsal.credentials import client_of_operator
 from scripts.rehearsal.ground import Ground
 
-PORT = 9805
 ANSWER_SECONDS = 10
 
 
@@ -41,7 +41,7 @@ def alerts_since(ground: Ground, since: datetime) -> tuple[ReceivedAlert, ...]:
     """
     noc = ground.nation.with_role(Role.OPERATIONS)[0]
     query = urllib.parse.urlencode({"since": since.isoformat()})
-    url = f"https://{noc.management4}:{PORT}/alerts?{query}"
+    url = f"https://{noc.management4}:{Service.ALERTS.port}/alerts?{query}"
     try:
         with (
             ground.access.network(),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 UP_SECONDS = 3600
 COMMAND_SECONDS = 600
 CGROUPS = Path("/sys/fs/cgroup")
+# At how many moments each command is killed (each costs minutes), and what the moments are drawn from.
+KILLS = range(int(os.environ.get("CGC_KILLS", "1")))
+KILL_SEED = int(os.environ.get("CGC_KILL_SEED", "942"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,28 @@ def cgc(*arguments: str, seconds: float = COMMAND_SECONDS) -> Done:
     return Done(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
+def kill_halfway(*arguments: str, number: int, within_seconds: float) -> str:
+    """Start the command and kill it (SIGKILL) at a random moment; return what was done, in words.
+
+    By turns the process alone, as the kernel does when memory is short, and all of its process group, as a terminal
+    that is closed.
+    """
+    moment = random.Random(KILL_SEED + number).uniform(0.2, within_seconds)  # noqa: S311 - a moment, no secret
+    command = [sys.executable, "-m", "scripts", *arguments]
+    with Path(os.devnull).open("w") as nowhere:
+        run = subprocess.Popen(command, cwd=ROOT, stdout=nowhere, stderr=nowhere, start_new_session=True)
+    try:
+        code = run.wait(timeout=moment)
+    except subprocess.TimeoutExpired:
+        if number % 2:
+            os.killpg(run.pid, signal.SIGKILL)
+        else:
+            run.kill()
+        run.wait()
+        return f"{' '.join(arguments)}: {'group' if number % 2 else 'process'} killed after {moment:.1f} s"
+    return f"{' '.join(arguments)}: had ended by itself ({code}) before {moment:.1f} s"
+
+
 def traces() -> dict[str, set[str]]:
     """Return what a rehearsal could leave on this machine: interfaces, routes, namespaces, mounts, cgroups, limits."""
 
@@ -61,7 +88,7 @@ def traces() -> dict[str, set[str]]:
         "processes": {
             path.name
             for path in Path("/proc").glob("[0-9]*")
-            if b"systemd-nspawn" in _command_line(path) and b"cgc-" in _command_line(path)
+            if any(mark in _command_line(path) for mark in (b"--machine=cgc-", bytes(ROOT / ".rehearsal")))
         },
     }
 

@@ -14,6 +14,7 @@ import yaml
 
 from inventories import load_nation
 from inventories.model import Nation, Node, Role
+from inventories.services import Service
 from playbooks.bundle import BundleFile
 from playbooks.enrolment import Enrolment
 from playbooks.monitoring import (
@@ -30,7 +31,6 @@ from playbooks.monitoring import (
     tempo_of,
 )
 from scripts.authority import Authority
-from scripts.serving import Service
 from tests.exporters.world import AT, World
 from tests.playbooks.rule_scenarios import ALERTS_NOW, PAGES_EVER, Phase, Question, Scenario, ask
 from tests.tools import run_tool

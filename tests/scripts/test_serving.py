@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inventories import load_nation
 from inventories.errors import CgcError, ExitCode
-from scripts.serving import Service, Settings, _address, _read_passwords, _vantage, assemble
+from inventories.services import Service
+from scripts.serving import Settings, _address, _read_passwords, _vantage, assemble
 
 REHEARSAL = Path(__file__).parents[2] / "inventories" / "rehearsal"
 

@@ -122,6 +122,7 @@ def room(
         _PROJECT,
         lambda: None,
         opts=auto.LocalWorkspaceOptions(
+            work_dir=str(_work_directory(tmp_path)),
             env_vars=variables,
             pulumi_command=auto.PulumiCommand(root=_pulumi_root(tmp_path)),
             project_settings=auto.ProjectSettings(
@@ -132,6 +133,13 @@ def room(
     yield Room(stack=stack, plane=control_plane, name=name, state=state, variables=variables, errors=[])
     if control_plane.exists(f"/api/v1/namespaces/{name}"):
         control_plane.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def _work_directory(tmp_path: Path) -> Path:
+    """Answer where the engine keeps a stack's settings; left to itself it makes a directory that nobody removes."""
+    work = tmp_path / "work"
+    work.mkdir()
+    return work
 
 
 def _pulumi_root(tmp_path: Path) -> str:
@@ -350,7 +358,8 @@ def run():
     many({room.name!r}, {count})(pulumi.ResourceOptions(provider=provider))
 
 settings = auto.ProjectSettings(name={_PROJECT!r}, runtime="python")
-stack = auto.select_stack({room.name!r}, {_PROJECT!r}, run, opts=auto.LocalWorkspaceOptions(project_settings=settings))
+options = auto.LocalWorkspaceOptions(work_dir={str(room.state.parent / "work")!r}, project_settings=settings)
+stack = auto.select_stack({room.name!r}, {_PROJECT!r}, run, opts=options)
 stack.up(on_output=print)
 """,
         encoding="utf-8",
