@@ -12,7 +12,7 @@ from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 
 from inventories.declaration import Declaration
-from inventories.model import CentreKind, Cluster, DualStack, Nation, Tier, Unit, UnitLevel
+from inventories.model import SMALLEST_POD_MIB, CentreKind, Cluster, DualStack, Nation, Platform, Tier, Unit, UnitLevel
 from inventories.reading import Reader
 
 ABOVE = {
@@ -27,6 +27,7 @@ NUMBERS = 2**18  # node numbers are below it, and each is added to as_number_bas
 LAST_AS_NUMBER = 4_294_967_294  # RFC 7300
 PLANES = 2  # at least: Circular 06/2026/TT-BKHCN, article 5.1a; at most: a node numbers two links
 HOLD_SECONDS = (3, 65_535)  # RFC 4271, 4.2: at least three, in 16 bits
+LONGEST_NAMESPACE = 63  # an RFC 1123 label, as Kubernetes names namespaces
 LONGEST_NODE_NAME = 15  # Linux's interface names, which are the far node's (IFNAMSIZ)
 # How long prefixes may be: the controller manager cuts a /24 and a /64 a host out of the pods', the API server hands
 # services at most 20 bits of addresses; fewer than 8 bits would soon be used up.
@@ -397,6 +398,23 @@ def _check_platforms(declaration: Declaration, reader: Reader) -> None:
             what = f"{platform.id} has the port {platform.port} of {ports[platform.port]}"
             reader.complain("CGC-110", reader.place(file, *where, "port"), what, "give it one of its own")
         ports[platform.port] = platform.id
+        _check_room(platform, index, reader)
+
+
+def _check_room(platform: Platform, index: int, reader: Reader) -> None:
+    """Note a platform whose namespace Kubernetes would refuse, or whose pods could never all start."""
+    where = ("platforms.yaml", "platforms", index)
+    if len(platform.namespace) > LONGEST_NAMESPACE:
+        what = f"its namespace {platform.namespace!r} has {len(platform.namespace)} characters"
+        remedy = f"shorten the owner's or the platform's identifier: {LONGEST_NAMESPACE} are allowed"
+        reader.complain("CGC-106", reader.place(*where, "id"), what, remedy)
+    if not platform.fits_its_share:
+        share = platform.share
+        what = (
+            f"{share.pods} pods, {share.memory_mib} MiB and {share.cpu_millicores} millicores do not hold "
+            f"{platform.replicas} replicas of at least {SMALLEST_POD_MIB} MiB"
+        )
+        reader.complain("CGC-112", reader.place(*where, "share"), what, "declare a larger share or fewer replicas")
 
 
 def _check_objectives(declaration: Declaration, reader: Reader) -> None:

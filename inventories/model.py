@@ -26,6 +26,8 @@ AsNumber = Annotated[int, Between(1, 4_294_967_294)]  # RFC 6793, without AS 0 a
 Port = Annotated[int, Between(1, 65_535)]
 Ratio = Annotated[float, Between(0, 1)]
 
+SMALLEST_POD_MIB = 16
+
 
 class UnitLevel(StrEnum):
     """The levels of the administrative scheme, from the whole country down."""
@@ -357,6 +359,21 @@ class Platform:
     def namespace(self) -> str:
         """The namespace that is the platform's own room: agency and platform."""
         return f"{self.owner}-{self.id}"
+
+    @property
+    def surge(self) -> int:
+        """How many pods beyond its replicas a roll-out may start: one if the share has room for it, else none."""
+        return 1 if self.share.pods > self.replicas else 0
+
+    @property
+    def fits_its_share(self) -> bool:
+        """Whether its replicas, and the roll-out's additional one, can all run within its share."""
+        pods = self.replicas + self.surge
+        return (
+            self.replicas <= self.share.pods
+            and self.share.memory_mib // pods >= SMALLEST_POD_MIB
+            and self.share.cpu_millicores >= pods
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,7 +131,7 @@ def ssh_arguments(identity: SshIdentity, control_directory: Path) -> str:
 
 
 def run_play(
-    play: str,
+    play: str | Path,
     *,
     nation: Nation,
     identity: SshIdentity,
@@ -142,15 +142,17 @@ def run_play(
     check: bool = False,
     on_event: Callable[[str, str, str], None] | None = None,
 ) -> RunResult:
-    """Run `playbooks/<play>.yml` on the nation's nodes (those in `limit`, if given) and return what became of each.
+    """Run a playbook on the nation's nodes (those in `limit`, if given) and return what became of each.
+
+    `play` names one of this room (`network` is playbooks/network.yml), or is the path of another.
 
     `directory` keeps the run's files and is made anew; its path must be short, as control sockets lie in it.
     `check` changes nothing and says what would change. `on_event` is told (host, task, outcome) as it happens.
     CGC-310 if Ansible itself could not run.
     """
-    path = ROOM / f"{play}.yml"
+    path = play if isinstance(play, Path) else ROOM / f"{play}.yml"
     if not path.exists():
-        raise PlaybookError("CGC-310", f"there is no play {play!r}", where=str(ROOM), remedy="name one of its files")
+        raise PlaybookError("CGC-310", "there is no such play", where=str(path), remedy="name one that is there")
     directory = directory.absolute()  # ansible-runner takes a relative inventory for the inventory's text
     shutil.rmtree(directory, ignore_errors=True)
     control = directory / "c"
@@ -184,7 +186,7 @@ def run_play(
         raise PlaybookError(
             "CGC-310", f"Ansible could not start the play: {said}", where=str(path), remedy="mend what it names"
         )
-    return RunResult(play=play, hosts=hosts, seconds=time.monotonic() - started, directory=directory)
+    return RunResult(play=path.stem, hosts=hosts, seconds=time.monotonic() - started, directory=directory)
 
 
 def _environment(identity: SshIdentity, control: Path) -> dict[str, str]:

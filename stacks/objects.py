@@ -25,7 +25,7 @@ def cluster_manifest(nation: Nation, cluster: Cluster, *, image: str) -> tuple[J
     """Return every object the cluster must have, each after those it needs.
 
     `image` is the whole name of the image that platforms run, with its registry and its tag or digest. Raises
-    StackError CGC-250 to CGC-252.
+    StackError CGC-252.
     """
     objects = [*guardrail_objects(nation, registry=registry_of(image)), *observer_objects(nation)]
     for tenancy in nation.tenancies_on(cluster):

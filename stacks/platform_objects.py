@@ -9,7 +9,7 @@ from typing import Any
 from inventories.labels import Label, tenancy_labels
 from inventories.model import Nation, Tenancy
 from stacks.guardrail_objects import priority_class_name
-from stacks.tenancy_objects import HTTP_PORT, SERVICE_ACCOUNT, checked_namespace, pod_resources, surge_of
+from stacks.tenancy_objects import HTTP_PORT, SERVICE_ACCOUNT, pod_resources
 
 JsonObject = dict[str, Any]
 
@@ -28,7 +28,7 @@ def platform_objects(nation: Nation, tenancy: Tenancy, *, image: str) -> tuple[J
     configuration = _configuration(nation, tenancy)
 
     def inside(api_version: str, kind: str, **content: Any) -> JsonObject:
-        metadata = {"name": platform.id, "namespace": checked_namespace(tenancy), "labels": labels}
+        metadata = {"name": platform.id, "namespace": platform.namespace, "labels": labels}
         return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
 
     pods = {
@@ -103,7 +103,7 @@ def _hash(configuration: dict[str, str]) -> str:
 
 def _roll_out(tenancy: Tenancy) -> JsonObject:
     """Return the pace of a roll-out: start the new pod before the old one ends, where the share has room for it."""
-    surge = surge_of(tenancy)
+    surge = tenancy.platform.surge
     return {"maxSurge": surge, "maxUnavailable": 1 - surge}
 
 

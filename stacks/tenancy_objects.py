@@ -9,60 +9,22 @@ from typing import Any
 from inventories.labels import Label, agency_group, tenancy_labels
 from inventories.model import Endpoint, Nation, Share, Tenancy
 from inventories.services import DNS_PORT
-from stacks.errors import StackError
 from stacks.guardrail_objects import RBAC_GROUP, RBAC_VERSION, READ_VERBS
 from stacks.quantities import count, cpu, memory
 
 JsonObject = dict[str, Any]
 
 POD_SECURITY_VERSION = "v1.36"  # of the profile `restricted`: a newer server must not tighten it unseen
-LONGEST_NAMESPACE = 63  # RFC 1123 label
-SMALLEST_POD_MIB = 16
 # What a pod reserves of what it may use: platforms are idle most of the time, and a node's processor can be shared.
 RESERVED_FRACTION = 10
 SERVICE_ACCOUNT = "platform"
 HTTP_PORT = 8080
 
 
-def checked_namespace(tenancy: Tenancy) -> str:
-    """Return the tenancy's namespace; StackError CGC-250 when it is longer than Kubernetes allows."""
-    name = tenancy.platform.namespace
-    if len(name) > LONGEST_NAMESPACE:
-        raise StackError(
-            "CGC-250",
-            f"the namespace {name!r} has {len(name)} characters, Kubernetes allows {LONGEST_NAMESPACE}",
-            where=f"platform {tenancy.platform.id}",
-            remedy="shorten the identifier of the agency or of the platform",
-        )
-    return name
-
-
-def surge_of(tenancy: Tenancy) -> int:
-    """Return how many pods beyond its replicas a roll-out may start: one if the share has room for it, else none.
-
-    StackError CGC-251 when the share does not even hold the replicas.
-    """
-    platform = tenancy.platform
-    surge = 1 if platform.share.pods > platform.replicas else 0
-    holds_pods = platform.share.pods >= platform.replicas
-    holds_memory = platform.share.memory_mib // (platform.replicas + surge) >= SMALLEST_POD_MIB
-    holds_cpu = platform.share.cpu_millicores >= platform.replicas + surge
-    if not (holds_pods and holds_memory and holds_cpu):
-        raise StackError(
-            "CGC-251",
-            f"the share ({platform.share.pods} pods, {platform.share.memory_mib} MiB, "
-            f"{platform.share.cpu_millicores} millicores) does not hold {platform.replicas} replicas "
-            f"of at least {SMALLEST_POD_MIB} MiB",
-            where=f"platform {platform.id}",
-            remedy="declare a larger share or fewer replicas in platforms.yaml",
-        )
-    return surge
-
-
 def pod_share(tenancy: Tenancy) -> Share:
     """Return what one pod may use, so that all replicas and a roll-out's surge together stay inside the share."""
     platform = tenancy.platform
-    pods = platform.replicas + surge_of(tenancy)
+    pods = platform.replicas + platform.surge
     return Share(
         cpu_millicores=platform.share.cpu_millicores // pods, memory_mib=platform.share.memory_mib // pods, pods=1
     )
@@ -82,7 +44,7 @@ def pod_resources(tenancy: Tenancy) -> JsonObject:
 
 def tenancy_objects(nation: Nation, tenancy: Tenancy) -> tuple[JsonObject, ...]:
     """Return the namespace and everything in it that is the operator's to set, the namespace first."""
-    namespace = checked_namespace(tenancy)
+    namespace = tenancy.platform.namespace
     labels = dict(tenancy_labels(nation, tenancy))
 
     def inside(api_version: str, kind: str, name: str, **content: Any) -> JsonObject:

@@ -7,6 +7,7 @@ An empty group of its own at every power-on matters: cAdvisor loses 3 s for each
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -81,7 +82,9 @@ def _processes_below(group: Path) -> set[int]:
         if "cgroup.procs" in files:
             try:
                 found.update(int(pid) for pid in Path(directory, "cgroup.procs").read_text().split())
-            except (FileNotFoundError, OSError):
+            except OSError as err:
+                if err.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
                 continue  # the group went away between the listing and the reading: nobody is in it
     return found
 

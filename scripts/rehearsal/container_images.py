@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from scripts.rehearsal.fabric import Fabric
 from scripts.rehearsal.image_layout import ContainerImage, Content, ImageSettings, write_image
 from scripts.rehearsal.machines import run_inside
 from scripts.rehearsal.programs import run_program
+from scripts.toolchain.cache import forget_unused, mark_used
 
 REPOSITORY = "registry.rehearsal.test"
 KUBERNETES_REPOSITORY = f"{REPOSITORY}/kubernetes"
@@ -124,6 +125,7 @@ def _go_programs(cache: Path, names: Iterable[str]) -> dict[str, Path]:
     sources = {name: Path(__file__).parent / name / "main.go" for name in names}
     directory = cache / "images" / "programs"
     directory.mkdir(parents=True, exist_ok=True)
+    mark_used(directory)
     programs = {
         name: directory / f"{name}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
         for name, source in sources.items()
@@ -161,6 +163,8 @@ def _build(recipe: _Recipe, *, base: BaseImage, cache: Path, report: Callable[[s
         report(f"images: making {recipe.name}")
         directory.mkdir(parents=True, exist_ok=True)
         write_image(archive, name=recipe.name, contents=recipe.contents(), settings=recipe.settings)
+        forget_unused(cache / "images", now=time.time())
+    mark_used(directory)
     return ContainerImage(name=recipe.name, archive=archive)
 
 
@@ -261,14 +265,3 @@ def import_images(fabric: Fabric, machine: str, images: Iterable[ContainerImage]
             timeout_seconds=IMPORT_SECONDS,
         )
     return [image.name for image in missing]
-
-
-def prune_images(cache: Path, *, keep: Iterable[ContainerImage]) -> list[Path]:
-    """Remove archives in the cache that are none of *keep*; returns what was removed."""
-    kept = {image.archive.parent for image in keep} | {cache / "images" / "programs"}
-    removed = []
-    for directory in (cache / "images").iterdir():
-        if directory not in kept:
-            shutil.rmtree(directory)
-            removed.append(directory)
-    return removed

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scripts.rehearsal.base_image import BaseImage, only_builder
 from scripts.rehearsal.image_layout import ContainerImage
 from scripts.rehearsal.mounts import forget_nspawn
 from scripts.rehearsal.programs import run_program
+from scripts.toolchain.cache import forget_unused, mark_used
 
 STORE_EDITION = "1"
 IMPORT_SECONDS = 300
@@ -58,6 +60,9 @@ def open_store(
             if not store.is_dir():
                 report(f"images: importing {len(images)} once, for all clusters")
                 _fill(store, images, base=base, archives=cache / "images", lock=lock)
+            for unused in forget_unused(directory, now=time.time()):
+                report(f"images: forgot {unused}, which nobody used for days")
+    mark_used(store)
     return store
 
 

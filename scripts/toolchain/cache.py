@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from scripts.toolchain.programs import PROGRAMS, Program
 RECORD_NAME = "record.json"
 VERSION_TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 20
+UNUSED_SECONDS = 3 * 86_400.0
 
 
 class How(StrEnum):
@@ -111,6 +113,27 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def mark_used(entry: Path) -> None:
+    """Note that an entry of the cache is in use now (`forget_unused` goes by it)."""
+    os.utime(entry)
+
+
+def forget_unused(folder: Path, *, now: float) -> list[Path]:
+    """Remove the entries of a folder of the cache that nobody marked for three days; return them.
+
+    For what is kept under a hash of its inputs, of which each change would otherwise leave one behind. Hidden entries
+    are somebody's work in progress and stay.
+    """
+    unused = [
+        entry
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".") and now - entry.stat().st_mtime > UNUSED_SECONDS
+    ]
+    for entry in unused:
+        shutil.rmtree(entry)
+    return unused
 
 
 def has_pinned_version(program: Program, binary: Path) -> bool:

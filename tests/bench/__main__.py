@@ -89,7 +89,6 @@ def unchanged(ground: Ground) -> dict[str, float]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(file.content)
                 path.chmod(file.mode)
-    play = ROOT / "playbooks" / "bench-plain.yml"
 
     def ours() -> None:
         outcomes = converge_nodes(nation, access, is_applied=True, report=lambda _line: None)
@@ -98,7 +97,7 @@ def unchanged(ground: Ground) -> dict[str, float]:
     def peer() -> None:
         with access.network():
             result = run_play(
-                play.stem,
+                PLAIN,
                 nation=nation,
                 identity=identity_of(access),
                 directory=access.state / "runs" / "plain",
@@ -107,14 +106,10 @@ def unchanged(ground: Ground) -> dict[str, float]:
         assert {host.state for host in result.hosts} == {HostState.UNCHANGED}, result.hosts
 
     taken: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
-    play.write_text(PLAIN.read_text())
-    try:
-        for number in range(ROUNDS):
-            for name, work in (("ours", ours), ("peer", peer)):
-                say(f"P5: {name}, round {number + 1} of {ROUNDS}")
-                taken[name].append(measured(work))
-    finally:
-        play.unlink()
+    for number in range(ROUNDS):
+        for name, work in (("ours", ours), ("peer", peer)):
+            say(f"P5: {name}, round {number + 1} of {ROUNDS}")
+            taken[name].append(measured(work))
     return {
         f"{name}_{part}_seconds": statistics.median(pair[index] for pair in pairs)
         for name, pairs in taken.items()

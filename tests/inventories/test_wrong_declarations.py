@@ -105,6 +105,10 @@ WRONG = [
           code="CGC-110", line=25, says="needs itself"),
     Wrong(name="a port twice", file="platforms.yaml", old="port: 30102", new="port: 30101",
           code="CGC-110", line=23, says="one of its own"),
+    Wrong(name="a share that does not hold its replicas", file="platforms.yaml",
+          old="    replicas: 2\n    share: {cpu_millicores: 500, memory_mib: 512, pods: 8}\n    port: 30101",
+          new="    replicas: 9\n    share: {cpu_millicores: 500, memory_mib: 512, pods: 8}\n    port: 30101",
+          code="CGC-112", line=11, says="do not hold 9 replicas"),
     Wrong(name="a node's name twice", file="clusters.yaml", old="name: cgc-north-1", new="name: core-a-hn",
           code="CGC-110", line=6, says="two nodes are called core-a-hn"),
     Wrong(name="a name too long for an interface", file="centres.yaml", old="code: hcm", new="code: ho-chi-minh",
@@ -228,3 +232,17 @@ def test_all_problems_are_named_at_once(declaration: Path) -> None:
         "platforms.yaml",
         "platforms.yaml",
     ]
+
+
+def test_a_namespace_longer_than_kubernetes_allows_is_refused(declaration: Path) -> None:
+    """Owner and platform together may be longer than each alone may be: that is said, and not cut silently."""
+    for file, old, new in (
+        ("agencies.yaml", "{id: mic,", f"{{id: {'y' * 40},"),
+        ("clusters.yaml", "operator: mic", f"operator: {'y' * 40}"),
+        ("clusters.yaml", "issued_by: mic", f"issued_by: {'y' * 40}"),
+        ("platforms.yaml", "owner: mic", f"owner: {'y' * 40}"),
+        ("platforms.yaml", "ndxp", "x" * 40),
+    ):
+        path = declaration / file
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    refused(declaration, f"{declaration}/platforms.yaml:14", "CGC-106", "has 81 characters")

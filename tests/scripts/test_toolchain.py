@@ -22,7 +22,16 @@ from pathlib import Path
 import pytest
 
 from scripts.toolchain import building, downloading, installing
-from scripts.toolchain.cache import How, cache_root, program_folder, program_path, read_record
+from scripts.toolchain.cache import (
+    UNUSED_SECONDS,
+    How,
+    cache_root,
+    forget_unused,
+    mark_used,
+    program_folder,
+    program_path,
+    read_record,
+)
 from scripts.toolchain.errors import ToolchainError
 from scripts.toolchain.programs import PROGRAMS, GoRecipe, Program, Release
 
@@ -416,3 +425,17 @@ def test_a_real_compiler_builds_a_program_that_reports_its_version(root: Path, t
     record = read_record(root, program)
     assert record is not None
     assert record.how is How.BUILT
+
+
+def test_what_nobody_used_for_days_is_forgotten(tmp_path: Path) -> None:
+    """An entry that was marked lately stays, as does work in progress; an old one goes."""
+    old, fresh, unfinished = (tmp_path / name for name in ("old", "fresh", ".building-old"))
+    for entry in (old, fresh, unfinished):
+        entry.mkdir()
+        os.utime(entry, (0, 0))
+    (old / "image.tar").write_text("x")
+    mark_used(fresh)
+    now = fresh.stat().st_mtime
+    assert forget_unused(tmp_path, now=now + UNUSED_SECONDS) == [old]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".building-old", "fresh"]
+    assert forget_unused(tmp_path, now=now + UNUSED_SECONDS + 1) == [fresh]
