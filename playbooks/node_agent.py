@@ -13,7 +13,6 @@ waited for together, since their start-up is most of the time.
 
 from __future__ import annotations
 
-import difflib
 import grp
 import hashlib
 import json
@@ -128,6 +127,8 @@ def difference(path: str, aspect: str, expected: str, found: str, **more: Any) -
 
 def unified(expected: str, found: str, path: str) -> str:
     """Return what was changed as a unified diff, cut where it is very long."""
+    import difflib  # noqa: PLC0415 - only a node that differs pays for it
+
     lines = difflib.unified_diff(
         expected.splitlines(keepends=True), found.splitlines(keepends=True), f"{path} as declared", f"{path} as found"
     )
@@ -162,12 +163,19 @@ def _name(look_up: Any, number: int) -> str:
         return str(number)
 
 
-def file_differences(manifest: Mapping[str, Any], *, root: Path = Path("/")) -> list[dict[str, Any]]:
-    """Compare every file of the manifest with the disk."""
+def file_states(manifest: Mapping[str, Any], *, root: Path = Path("/")) -> dict[str, dict[str, str] | None]:
+    """Return the state of every file of the manifest, by path."""
+    return {path: file_state(path, root=root) for path in manifest.get("files", {})}
+
+
+def file_differences(
+    manifest: Mapping[str, Any], states: Mapping[str, Mapping[str, str] | None], *, root: Path = Path("/")
+) -> list[dict[str, Any]]:
+    """Compare every file of the manifest with its state on the disk."""
     found = []
     staged = root / "var/lib/cgc/staged" / str(manifest.get("fingerprint", ""))
     for path, wanted in manifest.get("files", {}).items():
-        state = file_state(path, root=root)
+        state = states[path]
         where = root / path.lstrip("/")
         if state is None:
             found.append(difference(path, "missing", "a file", "nothing", changed_at=_changed_at(where.parent)))
@@ -490,18 +498,17 @@ def state_commands(manifest: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 def find_differences(manifest: Mapping[str, Any], programs: Programs) -> tuple[list[dict[str, Any]], str]:
     """Return every difference, and the hash over everything the toolkit converges on this node."""
     applied = read_json(STATE / "applied.json")
-    files = file_differences(manifest)
-    states = {path: file_state(path) for path in manifest.get("files", {})}
+    states = file_states(manifest)
+    wanted = read_json(INTERFACES)
     nftables, frr = programs.output("nftables"), programs.output("frr")
     shown, present = programs.output("units"), json.loads(programs.output("addresses") or "[]")
     found = [
-        *files,
+        *file_differences(manifest, states),
         *runtime_differences(applied, nftables=nftables, frr=frr),
         *sysctl_differences(_text(SYSCTL)),
         *unit_differences(manifest.get("units", ()), shown),
-        *address_differences(read_json(INTERFACES), present),
+        *address_differences(wanted, present),
     ]
-    wanted = read_json(INTERFACES)
     everything = {
         "files": states,
         "nftables": nftables,

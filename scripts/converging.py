@@ -1,8 +1,8 @@
 """`cgc converge`: make what runs as declared: nodes by their bundles, then clusters by their stacks.
 
-A node that is as declared is asked for its fingerprint and left alone; Ansible runs only where something differs. What
-converging cannot repair (a thing that nobody declared) is named, never removed. Each applied run is sealed in the
-evidence.
+Who is as declared is looked at and left alone: Ansible runs only on nodes whose fingerprint differs, Pulumi only where
+an object of a cluster departs or its last run was another one. What converging cannot repair (a thing that nobody
+declared) is named, never removed. Each applied run is sealed in the evidence.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -29,15 +29,15 @@ from inventories.model import Cluster
 from playbooks.bundle import Bundle
 from playbooks.rendering import render_all
 from playbooks.running import HostResult, HostState, SshIdentity, run_play, write_bundles
-from policies.drift import Drift, find_drift
-from policies.observed import Planned, Silence
+from policies.drift import Departure, Drift, cluster_drift, find_drift
+from policies.observed import ClusterObservation, Observed, Planned, Silence
 from scripts.access import STATE, Access
 from scripts.drifting import drift_table
 from scripts.enrolling import enrolment_of
 from scripts.errors import ScriptError
 from scripts.evidence import open_log, this_actor
 from scripts.invocation import ApplyOption, JsonOption, current
-from scripts.observing import access_of, observe
+from scripts.observing import access_of, observe, observe_clusters
 from scripts.planned import STANDIN, manifests_of
 from scripts.presenting import Column, Table, examples, finish, present, progress
 from scripts.rehearsal.container_images import standin_image_name
@@ -48,6 +48,7 @@ from stacks.assignment import Assignment
 from stacks.changes import Operation, StackReport
 from stacks.errors import StackError
 from stacks.fleet import Task, run_fleet
+from stacks.settled import settled, wanted
 from stacks.workshop import Workshop, open_workshop
 
 CONFIRM_WITHIN_SECONDS = 60
@@ -146,13 +147,23 @@ def converge_nation(nation: Nation, access: Access, *, is_applied: bool, report:
     with _alone(access.state):
         nodes = converge_nodes(nation, access, is_applied=is_applied, report=report)
         ailing = {node.node for node in nodes if node.outcome not in (Outcome.AS_DECLARED, Outcome.APPLIED)}
-        clusters = converge_clusters(nation, access, ailing=ailing, is_applied=is_applied, report=report)
+        planned = Planned(cluster_objects=manifests_of(nation))
+        report("looking at the clusters")
+        seen = observe_clusters(nation, access, manifests=planned.cluster_objects)
+        clusters = converge_clusters(
+            nation, access, planned=planned, seen=seen, ailing=ailing, is_applied=is_applied, report=report
+        )
         remaining = None
         if is_applied:
-            report("looking at what is left")
-            manifests = manifests_of(nation)
-            observed = observe(nation, access.state, manifests=manifests)
-            remaining = find_drift(nation, Planned(cluster_objects=manifests), observed)
+            is_untouched = {*(n.outcome for n in nodes), *(c.outcome for c in clusters)} <= {Outcome.AS_DECLARED}
+            if is_untouched:  # what was seen still holds: each node said that nothing about it departs
+                drift = find_drift(nation, planned, Observed(nodes={}, clusters=seen))
+                remaining = replace(drift, heard=drift.heard + len(nodes))
+            else:
+                report("looking at what is left")
+                remaining = find_drift(
+                    nation, planned, observe(nation, access.state, manifests=planned.cluster_objects)
+                )
     done = Convergence(
         is_applied=is_applied,
         nodes=nodes,
@@ -242,15 +253,23 @@ def converge_clusters(
     nation: Nation,
     access: Access,
     *,
+    planned: Planned,
+    seen: Mapping[str, ClusterObservation | Silence],
     ailing: set[str],
     is_applied: bool,
     report: Callable[[str], None],
 ) -> tuple[ClusterOutcome, ...]:
-    """Raise the clusters that do not answer yet, then run every cluster's stack."""
+    """Raise the clusters that do not answer yet, then run the stack of each that is not settled.
+
+    `seen` is what was observed of every cluster just now. One that keeps silence there may still answer the operator:
+    on a new cluster nobody else may look yet.
+    """
     outcomes: dict[str, ClusterOutcome] = {}
     reachable: list[Cluster] = []
+    silent = [cluster for cluster in nation.clusters if isinstance(seen[cluster.id], Silence)]
     with ThreadPoolExecutor() as pool:
-        ready = dict(zip(nation.clusters, pool.map(partial(_is_ready, access), nation.clusters), strict=True))
+        answering = dict(zip(silent, pool.map(partial(_is_ready, access), silent), strict=True))
+    ready = {cluster: answering.get(cluster, True) for cluster in nation.clusters}
     raised = [cluster for cluster in nation.clusters if not ready[cluster] and is_applied]
     healthy = [cluster for cluster in raised if not ailing & {host.name for host in cluster.hosts}]
     failures = _raise_clusters(nation, access, healthy, report) if healthy else {}
@@ -264,10 +283,47 @@ def converge_clusters(
         else:
             message = "its API does not answer" if not is_applied else "its host failed"
             outcomes[cluster.id] = ClusterOutcome(cluster=cluster.id, outcome=Outcome.UNREACHABLE, message=message)
-    if reachable:
-        results = run_stacks(nation, access, reachable, is_applied=is_applied, refresh=True, report=report)
+    standing = _settled(nation, access, reachable, planned, seen, report=report)
+    outcomes |= {name: ClusterOutcome(cluster=name, outcome=Outcome.AS_DECLARED) for name in standing}
+    unsettled = [cluster for cluster in reachable if cluster.id not in standing]
+    if unsettled:
+        report(f"running the stacks of {', '.join(cluster.id for cluster in unsettled)}")
+        results = run_stacks(nation, access, unsettled, is_applied=is_applied, refresh=True, report=report)
         outcomes |= {name: _cluster_outcome(name, result, is_applied=is_applied) for name, result in results.items()}
     return tuple(outcomes[name] for name in sorted(outcomes))
+
+
+def _settled(
+    nation: Nation,
+    access: Access,
+    clusters: Iterable[Cluster],
+    planned: Planned,
+    seen: Mapping[str, ClusterObservation | Silence],
+    *,
+    report: Callable[[str], None],
+) -> set[str]:
+    """Return the clusters on which the engine would find nothing to do.
+
+    Those whose last run brought about exactly what is wanted now, and where all of it still stands. Things that nobody
+    declared are no concern of the engine's.
+    """
+    workshop = workshop_of(access)
+    plugin = open_workshop(workshop, report=report)
+    found = set()
+    for cluster in clusters:
+        looked = seen[cluster.id]
+        if isinstance(looked, Silence):
+            continue
+        departures = cluster_drift(planned.cluster_objects[cluster.id], looked)
+        stands = all(item.departure is Departure.UNDECLARED for item in departures)
+        if stands and settled(workshop, cluster.id) == wanted(_assignment(nation, access, cluster), plugin):
+            found.add(cluster.id)
+    return found
+
+
+def _assignment(nation: Nation, access: Access, cluster: Cluster) -> Assignment:
+    image = standin_image_name(STANDIN)
+    return Assignment(nation=nation, cluster=cluster, image=image, kubeconfig=access.kubeconfig(cluster.id))
 
 
 def _is_ready(access: Access, cluster: Cluster) -> bool:
@@ -320,12 +376,7 @@ def run_stacks(
     plugin = open_workshop(workshop, report=report)
     enter = partial(enter_network_namespace, access.namespace) if access.namespace else None
     task = Task(workshop=workshop, plugin=plugin, is_applied=is_applied, refresh=refresh, enter=enter)
-    image = standin_image_name(STANDIN)
-    assignments = [
-        Assignment(nation=nation, cluster=cluster, image=image, kubeconfig=access.kubeconfig(cluster.id))
-        for cluster in clusters
-    ]
-    return run_fleet(task, assignments, report=report)
+    return run_fleet(task, [_assignment(nation, access, cluster) for cluster in clusters], report=report)
 
 
 def _cluster_outcome(name: str, result: StackReport | StackError, *, is_applied: bool) -> ClusterOutcome:

@@ -18,11 +18,14 @@ from exporters.readers.ssh import SshCredentials, SshReader
 from inventories.labels import OBSERVER
 from inventories.model import Nation
 from policies.drift import WATCHED_KINDS
-from policies.observed import Observed
+from policies.observed import ClusterObservation, NodeObservation, Observed, Silence
 from scripts.access import Access
 from scripts.errors import ScriptError
 from scripts.rehearsal.identity import OPERATIONS, checkout_id, part_name
 from scripts.rehearsal.namespace import network_namespaces
+
+Manifests = Mapping[str, tuple[Mapping[str, Any], ...]]
+"""The objects that each cluster must have, by cluster."""
 
 _LOG = logging.getLogger(__name__)
 SEEN_FROM = "operator"
@@ -46,7 +49,7 @@ def observe(
     nation: Nation,
     state: Path,
     *,
-    manifests: Mapping[str, tuple[Mapping[str, Any], ...]],
+    manifests: Manifests,
 ) -> Observed:
     """Look at every node and cluster once. `manifests` say which kinds of objects to ask for, by cluster.
 
@@ -54,17 +57,37 @@ def observe(
     """
     access = access_of(state)
     access.require()
+
+    async def look() -> Observed:
+        nodes, clusters = await asyncio.gather(_look_at_nodes(nation, access), _look_at(nation, access, manifests))
+        return Observed(nodes=nodes, clusters=clusters)
+
     with access.network():
-        return asyncio.run(_observe(nation, access, manifests))
+        return asyncio.run(look())
 
 
-async def _observe(nation: Nation, access: Access, manifests: Mapping[str, tuple[Mapping[str, Any], ...]]) -> Observed:
+def observe_clusters(
+    nation: Nation, access: Access, *, manifests: Manifests
+) -> Mapping[str, ClusterObservation | Silence]:
+    """Look at every cluster once; those that were never raised are silent, too."""
+    with access.network():
+        return asyncio.run(_look_at(nation, access, manifests))
+
+
+async def _look_at_nodes(nation: Nation, access: Access) -> Mapping[str, NodeObservation | Silence]:
     credentials = SshCredentials(
         private_key=access.ssh_key(OBSERVER),
         certificate=access.ssh_certificate(OBSERVER),
         known_hosts=access.known_hosts,
     )
     nodes = SshReader(credentials, seen_from=SEEN_FROM, deadline_seconds=DEADLINE_SECONDS)
+    try:
+        return await nodes.observe_all(nation.nodes)
+    finally:
+        await nodes.close()
+
+
+async def _look_at(nation: Nation, access: Access, manifests: Manifests) -> Mapping[str, ClusterObservation | Silence]:
     kubeconfigs = {cluster.id: path for cluster in nation.clusters if (path := access.kubeconfig(cluster.id)).exists()}
 
     async def changes(cluster: str) -> tuple[Mapping[str, Any], ...]:
@@ -78,13 +101,9 @@ async def _observe(nation: Nation, access: Access, manifests: Mapping[str, tuple
         deadline_seconds=DEADLINE_SECONDS,
     )
     try:
-        seen_nodes, seen_clusters = await asyncio.gather(
-            nodes.observe_all(nation.nodes), clusters.observe_all(nation.clusters)
-        )
+        return await clusters.observe_all(nation.clusters)
     finally:
-        await nodes.close()
         await clusters.close()
-    return Observed(nodes=seen_nodes, clusters=seen_clusters)
 
 
 def _changes(nation: Nation, access: Access, cluster: str) -> tuple[Mapping[str, Any], ...]:

@@ -20,6 +20,7 @@ from stacks.errors import StackError, UnreachableError
 from stacks.plugins import Plugin, recorded_in_urn, refuse_change
 from stacks.program import register_cluster
 from stacks.project import PROJECT
+from stacks.settled import settle, unsettle, wanted
 from stacks.workshop import Workshop, record_configuration, wait_for_stack
 
 _PATIENCE_SECONDS = 60.0  # for a run that holds the stack and may be ending
@@ -70,7 +71,9 @@ class _Run:
     def up(self) -> StackReport:
         """See `up` of this module."""
         self._take_over()
+        unsettle(self._workshop, self._name)
         self._called("update", lambda: self._stack.up(refresh=True, on_event=self._note))
+        settle(self._workshop, self._name, wanted(self._assignment, self._plugin))
         return self._reported(event.res_outputs_event for event in self._events)
 
     # --- the stack

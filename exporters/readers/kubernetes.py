@@ -40,6 +40,7 @@ ALWAYS_READ: frozenset[Kind] = frozenset(
 )
 """What collectors and controls need beyond the kinds that a cluster's manifest names."""
 
+CONNECT_SECONDS = 5.0  # a host that is off must not use up the whole deadline
 CONCURRENT_LISTS = 4
 _EXPECTED = (httpx.HTTPError, msgspec.DecodeError, LookupError, OSError)
 
@@ -146,7 +147,7 @@ class KubernetesReader:
             self._clients[cluster] = httpx.AsyncClient(
                 base_url=access.server,
                 verify=access.context,
-                timeout=deadline_seconds,
+                timeout=httpx.Timeout(deadline_seconds, connect=min(CONNECT_SECONDS, deadline_seconds)),
                 follow_redirects=False,
                 trust_env=False,  # no proxy of whose environment we run in
                 headers={"accept": "application/json", "user-agent": "cgc-observer"},

@@ -71,7 +71,12 @@ def test_each_way_in_which_a_file_can_differ_is_told(tmp_path: Path) -> None:
     (tmp_path / "etc/edited").write_text("b\n")
     (tmp_path / "etc/opened").chmod(0o666)
     (tmp_path / "etc/key").write_text("sesame\n")
-    found = {item["path"]: item for item in node_agent.file_differences(manifest, root=tmp_path)}
+    found = {
+        item["path"]: item
+        for item in node_agent.file_differences(
+            manifest, node_agent.file_states(manifest, root=tmp_path), root=tmp_path
+        )
+    }
     assert {path: item["aspect"] for path, item in found.items()} == {
         "/etc/edited": "content",
         "/etc/opened": "mode",
