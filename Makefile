@@ -3,10 +3,12 @@
 SHELL := /bin/bash
 export CGC_CACHE ?= $(HOME)/.cache/cgc
 export BUNDLE PYTHON
-export PYTHONDONTWRITEBYTECODE := 1
+# Compiled Python lies in one place, not beside each source; what root compiled is no obstacle to anybody there.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 BIN := .venv/bin
 ROOMS := inventories stacks playbooks exporters policies scripts tests
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CGC_CACHE,CGC_TOOLCHAIN_BASE,PYTHONDONTWRITEBYTECODE)
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CGC_CACHE,CGC_TOOLCHAIN_BASE,PYTHONPYCACHEPREFIX)
 
 .PHONY: rehearse test check bench clean set-up set-up-python format-checked linted typed playbooks-linted yaml-linted fast-tested pins
 .NOTPARALLEL:

@@ -31,6 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from exporters.errors import CredentialsError, ExporterError
 
 PATIENCE_SECONDS = 5.0
+FAREWELL_SECONDS = 3
 IDLE_SECONDS = 75  # longer than any scrape interval, so that scrapes share one connection
 MOST_CONNECTIONS = 512
 _BACKLOG = 2048
@@ -260,9 +261,11 @@ async def serve(
     tls: ssl.SSLContext,
     background: tuple[Callable[[], Awaitable[None]], ...] = (),
     patience_seconds: float = PATIENCE_SECONDS,
+    farewell_seconds: int = FAREWELL_SECONDS,
 ) -> None:
     """Serve the application on the sockets, with the background work beside it, until cancelled or signalled to end.
 
+    Requests under way are given `farewell_seconds` to be answered then.
     The work of a background that ends with an error ends the whole, so that the unit restarts and is seen to.
     """
     config = uvicorn.Config(
@@ -278,7 +281,7 @@ async def serve(
         timeout_keep_alive=IDLE_SECONDS,
         limit_concurrency=MOST_CONNECTIONS,
         backlog=_BACKLOG,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=farewell_seconds,
     )
     config.load()
     config.ssl = tls

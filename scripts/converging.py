@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -26,32 +24,22 @@ import typer
 from inventories import Nation, load_nation
 from inventories.errors import CgcError, ExitCode
 from inventories.model import Cluster
-from playbooks.bundle import Bundle
-from playbooks.rendering import render_all
-from playbooks.running import HostResult, HostState, SshIdentity, run_play, write_bundles
-from policies.drift import Departure, Drift, cluster_drift, find_drift
+from playbooks.running import HostResult, HostState
+from policies.drift import Drift, find_drift
 from policies.observed import ClusterObservation, Observed, Planned, Silence
 from scripts.access import STATE, Access
 from scripts.drifting import drift_table
-from scripts.enrolling import enrolment_of
 from scripts.errors import ScriptError
 from scripts.evidence import open_log, this_actor
 from scripts.invocation import ApplyOption, JsonOption, current
 from scripts.observing import access_of, observe, observe_clusters
-from scripts.planned import STANDIN, manifests_of
+from scripts.planned import manifests_of
+from scripts.playing import differing_bundles, raise_clusters, run_bundles
 from scripts.presenting import Column, Table, examples, finish, present, progress
-from scripts.rehearsal.container_images import standin_image_name
-from scripts.rehearsal.namespace import enter_network_namespace
-from scripts.sweeping import sweep
-from scripts.toolchain.cache import program_path
-from stacks.assignment import Assignment
+from scripts.stacking import run_stacks, settled_clusters
 from stacks.changes import Operation, StackReport
 from stacks.errors import StackError
-from stacks.fleet import Task, run_fleet
-from stacks.settled import settled, wanted
-from stacks.workshop import Workshop, open_workshop
 
-CONFIRM_WITHIN_SECONDS = 60
 LOCK = "converge.lock"
 
 
@@ -180,61 +168,17 @@ def converge_nodes(
     nation: Nation, access: Access, *, is_applied: bool, report: Callable[[str], None]
 ) -> tuple[NodeOutcome, ...]:
     """Sweep every node, and apply (or compare, if dry) the bundles of those that differ, in waves."""
-    report("rendering bundles")
-    bundles = render_all(nation, enrolment_of(nation, access.state, now=datetime.now(UTC)))
-    report(f"sweeping {len(bundles)} nodes")
-    answers = sweep(nation.nodes, access)
-    # A node without an agent answers nothing useful: it differs. Ansible tells it from one that is out of reach.
-    differing = [
-        name
-        for name, answer in answers.items()
-        if isinstance(answer, Silence) or not answer.intact or answer.fingerprint != bundles[name].fingerprint
-    ]
-    outcomes = {name: NodeOutcome(node=name, outcome=Outcome.AS_DECLARED) for name in bundles if name not in differing}
+    differing = differing_bundles(nation, access, report=report)
+    outcomes = {
+        node.name: NodeOutcome(node=node.name, outcome=Outcome.AS_DECLARED)
+        for node in nation.nodes
+        if node.name not in differing
+    }
     if differing:
         report(f"{'applying' if is_applied else 'comparing'} {len(differing)} bundles")
-        results = _run_bundles(
-            nation, access, {name: bundles[name] for name in differing}, is_applied=is_applied, report=report
-        )
+        results = run_bundles(nation, access, differing, is_applied=is_applied, report=report)
         outcomes |= {result.host: _node_outcome(result, is_applied=is_applied) for result in results}
     return tuple(outcomes[name] for name in sorted(outcomes))
-
-
-def _run_bundles(
-    nation: Nation,
-    access: Access,
-    bundles: Mapping[str, Bundle],
-    *,
-    is_applied: bool,
-    report: Callable[[str], None],
-) -> tuple[HostResult, ...]:
-    directory = access.state / "bundles"
-    write_bundles(bundles, directory)
-    is_first = len(bundles) == len(nation.nodes)  # nothing carries traffic yet, so nothing is to be spared
-    with access.network():
-        return run_play(
-            "network",
-            nation=nation,
-            identity=identity_of(access),
-            directory=access.state / "runs" / "network",
-            limit=bundles,
-            variables={
-                "node_bundle_directory": str(directory.absolute()),
-                "node_confirm_within_seconds": CONFIRM_WITHIN_SECONDS,
-            },
-            in_waves=is_applied and not is_first,
-            check=not is_applied,
-            on_event=lambda host, _task, outcome: report(f"{host}: {outcome}"),
-        ).hosts
-
-
-def identity_of(access: Access) -> SshIdentity:
-    """Return the operator's identity as plays take it."""
-    return SshIdentity(
-        private_key=access.ssh_key().absolute(),
-        certificate=access.ssh_certificate().absolute(),
-        known_hosts=access.known_hosts.absolute(),
-    )
 
 
 def _node_outcome(result: HostResult, *, is_applied: bool) -> NodeOutcome:
@@ -272,7 +216,7 @@ def converge_clusters(
     ready = {cluster: answering.get(cluster, True) for cluster in nation.clusters}
     raised = [cluster for cluster in nation.clusters if not ready[cluster] and is_applied]
     healthy = [cluster for cluster in raised if not ailing & {host.name for host in cluster.hosts}]
-    failures = _raise_clusters(nation, access, healthy, report) if healthy else {}
+    failures = raise_clusters(nation, access, healthy, report) if healthy else {}
     for cluster in nation.clusters:
         if ready[cluster] or (cluster in healthy and cluster.id not in failures):
             reachable.append(cluster)
@@ -283,7 +227,7 @@ def converge_clusters(
         else:
             message = "its API does not answer" if not is_applied else "its host failed"
             outcomes[cluster.id] = ClusterOutcome(cluster=cluster.id, outcome=Outcome.UNREACHABLE, message=message)
-    standing = _settled(nation, access, reachable, planned, seen, report=report)
+    standing = settled_clusters(nation, access, reachable, planned, seen, report=report)
     outcomes |= {name: ClusterOutcome(cluster=name, outcome=Outcome.AS_DECLARED) for name in standing}
     unsettled = [cluster for cluster in reachable if cluster.id not in standing]
     if unsettled:
@@ -291,92 +235,6 @@ def converge_clusters(
         results = run_stacks(nation, access, unsettled, is_applied=is_applied, refresh=True, report=report)
         outcomes |= {name: _cluster_outcome(name, result, is_applied=is_applied) for name, result in results.items()}
     return tuple(outcomes[name] for name in sorted(outcomes))
-
-
-def _settled(
-    nation: Nation,
-    access: Access,
-    clusters: Iterable[Cluster],
-    planned: Planned,
-    seen: Mapping[str, ClusterObservation | Silence],
-    *,
-    report: Callable[[str], None],
-) -> set[str]:
-    """Return the clusters on which the engine would find nothing to do.
-
-    Those whose last run brought about exactly what is wanted now, and where all of it still stands. Things that nobody
-    declared are no concern of the engine's.
-    """
-    workshop = workshop_of(access)
-    plugin = open_workshop(workshop, report=report)
-    found = set()
-    for cluster in clusters:
-        looked = seen[cluster.id]
-        if isinstance(looked, Silence):
-            continue
-        departures = cluster_drift(planned.cluster_objects[cluster.id], looked)
-        stands = all(item.departure is Departure.UNDECLARED for item in departures)
-        if stands and settled(workshop, cluster.id) == wanted(_assignment(nation, access, cluster), plugin):
-            found.add(cluster.id)
-    return found
-
-
-def _assignment(nation: Nation, access: Access, cluster: Cluster) -> Assignment:
-    image = standin_image_name(STANDIN)
-    return Assignment(nation=nation, cluster=cluster, image=image, kubeconfig=access.kubeconfig(cluster.id))
-
-
-def _is_ready(access: Access, cluster: Cluster) -> bool:
-    try:
-        return access.kubectl(cluster.id, "get", "--raw", "/readyz").strip() == "ok"
-    except ScriptError:
-        return False  # the caller says so: the cluster is raised, or reported as unreachable
-
-
-def _raise_clusters(
-    nation: Nation, access: Access, clusters: list[Cluster], report: Callable[[str], None]
-) -> dict[str, str]:
-    """Run kubeadm where it has not run yet; return what failed, by cluster."""
-    report(f"raising {', '.join(cluster.id for cluster in clusters)}")
-    hosts = {host.name: cluster.id for cluster in clusters for host in cluster.hosts}
-    with access.network():
-        result = run_play(
-            "kubernetes",
-            nation=nation,
-            identity=identity_of(access),
-            directory=access.state / "runs" / "kubernetes",
-            limit=hosts,
-            on_event=lambda host, task, _outcome: report(f"{host}: {task}"),
-        )
-    bad = (HostState.FAILED, HostState.UNREACHABLE, HostState.NOT_RUN)
-    return {hosts[item.host]: f"{item.failed_task}: {item.message}" for item in result.hosts if item.state in bad}
-
-
-def workshop_of(access: Access) -> Workshop:
-    """Return where Pulumi works for this declaration."""
-    return Workshop(
-        directory=access.state.absolute() / "pulumi",
-        pulumi=program_path("pulumi"),
-        python=Path(sys.executable),
-        is_air_gapped=access.namespace is not None,
-    )
-
-
-def run_stacks(
-    nation: Nation,
-    access: Access,
-    clusters: list[Cluster],
-    *,
-    is_applied: bool,
-    refresh: bool,
-    report: Callable[[str], None],
-) -> Mapping[str, StackReport | StackError]:
-    """Preview or update the clusters' stacks side by side; return each one's report or error."""
-    workshop = workshop_of(access)
-    plugin = open_workshop(workshop, report=report)
-    enter = partial(enter_network_namespace, access.namespace) if access.namespace else None
-    task = Task(workshop=workshop, plugin=plugin, is_applied=is_applied, refresh=refresh, enter=enter)
-    return run_fleet(task, [_assignment(nation, access, cluster) for cluster in clusters], report=report)
 
 
 def _cluster_outcome(name: str, result: StackReport | StackError, *, is_applied: bool) -> ClusterOutcome:
@@ -392,6 +250,13 @@ def _cluster_outcome(name: str, result: StackReport | StackError, *, is_applied:
     if not changed:
         return ClusterOutcome(cluster=name, outcome=Outcome.AS_DECLARED)
     return ClusterOutcome(cluster=name, outcome=Outcome.APPLIED if is_applied else Outcome.DIFFERS, objects=changed)
+
+
+def _is_ready(access: Access, cluster: Cluster) -> bool:
+    try:
+        return access.kubectl(cluster.id, "get", "--raw", "/readyz").strip() == "ok"
+    except ScriptError:
+        return False  # the caller says so: the cluster is raised, or reported as unreachable
 
 
 @contextmanager

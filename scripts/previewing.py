@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,19 +13,16 @@ import typer
 from inventories import Nation, load_nation
 from inventories.errors import CgcError, ExitCode
 from inventories.model import Cluster
-from playbooks.rendering import render_all
-from playbooks.running import FileChange, HostResult, HostState, run_play, write_bundles
-from policies.observed import Silence
+from playbooks.running import FileChange, HostResult, HostState
 from scripts import blast_radius
 from scripts.access import STATE, Access
 from scripts.blast_radius import BlastRadius
-from scripts.converging import CONFIRM_WITHIN_SECONDS, identity_of, run_stacks
-from scripts.enrolling import enrolment_of
 from scripts.errors import ScriptError
 from scripts.invocation import JsonOption, current
 from scripts.observing import access_of
+from scripts.playing import FAILURES, differing_bundles, run_bundles
 from scripts.presenting import Column, Table, finish, present, progress
-from scripts.sweeping import sweep
+from scripts.stacking import run_stacks
 from stacks.changes import ObjectChange, Operation, StackReport
 from stacks.errors import StackError
 
@@ -152,40 +148,17 @@ def node_changes(
     nation: Nation, access: Access, *, report: Callable[[str], None]
 ) -> tuple[tuple[NodeChange, ...], tuple[Failure, ...]]:
     """Return what the play would change on each node that is not as declared, in Ansible's check mode."""
-    report("asking every node for its fingerprint")
-    bundles = render_all(nation, enrolment_of(nation, access.state, now=datetime.now(UTC)))
-    answers = sweep(nation.nodes, access)
-    differing = {
-        name: bundles[name]
-        for name, answer in answers.items()
-        if isinstance(answer, Silence) or not answer.intact or answer.fingerprint != bundles[name].fingerprint
-    }
+    differing = differing_bundles(nation, access, report=report)
     if not differing:
         return (), ()
     report(f"comparing {len(differing)} nodes")
-    directory = access.state / "preview" / "bundles"
-    write_bundles(differing, directory)
-    with access.network():
-        run = run_play(
-            "network",
-            nation=nation,
-            identity=identity_of(access),
-            directory=access.state / "runs" / "preview",
-            limit=differing,
-            variables={
-                "node_bundle_directory": str(directory.absolute()),
-                "node_confirm_within_seconds": CONFIRM_WITHIN_SECONDS,
-            },
-            check=True,
-            on_event=lambda host, _task, outcome: report(f"{host}: {outcome}"),
-        )
+    results = run_bundles(nation, access, differing, is_applied=False, report=report)
     changes = tuple(
         NodeChange(node=result.host, files=result.files, units=result.units)
-        for result in run.hosts
+        for result in results
         if result.state is HostState.CHANGED
     )
-    bad = (HostState.FAILED, HostState.UNREACHABLE, HostState.NOT_RUN)
-    return changes, tuple(_node_failure(result) for result in run.hosts if result.state in bad)
+    return changes, tuple(_node_failure(result) for result in results if result.state in FAILURES)
 
 
 def _node_failure(result: HostResult) -> Failure:

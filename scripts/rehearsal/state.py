@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 # The evidence is not among them: it is there to outlive what it tells of.
-PASSING = ("bundles", "runs", "kubeconfig", "pulumi", "enrolment.json", "faults.json", "converge.lock")
+PASSING = ("bundles", "runs", "kubeconfig", "pulumi", "enrolment.json", "faults.json")
+LOCKS = ("converge.lock", "network.lock", "preview.lock")
 
 
 def forget_state(state: Path) -> None:
     """Remove what described machines that are no more; evidence stays."""
-    for name in PASSING:
+    for name in (*PASSING, *LOCKS):
         path = state / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -24,8 +24,9 @@ from pathlib import Path
 
 from playbooks.rendering import render_all
 from playbooks.running import HostState, run_play
-from scripts.converging import Outcome, converge_nodes, identity_of
+from scripts.converging import Outcome, converge_nodes
 from scripts.enrolling import enrolment_of
+from scripts.playing import identity_of
 from scripts.rehearsal.ground import Ground, ground_of
 from scripts.rehearsal.raising import status
 

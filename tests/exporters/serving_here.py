@@ -39,6 +39,7 @@ def served(
                 admission=admitted,
                 tls=tls_context(material, admitted),
                 patience_seconds=patience_seconds,
+                farewell_seconds=0,
             )
         )
         tasks.append(task)

@@ -298,7 +298,7 @@ def test_a_port_that_speaks_no_tls_is_down() -> None:
 
     async def ask() -> Outcome:
         async with served(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
-            return await probed(target(Probe.TLS, port), deadline_seconds=1.0)
+            return await probed(target(Probe.TLS, port), deadline_seconds=0.4)
 
     assert asyncio.run(ask()).reason in ("tls", "timeout", "reset")
 

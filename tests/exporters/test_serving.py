@@ -142,7 +142,7 @@ def test_slow_and_silent_clients_are_dropped_and_others_served_meanwhile(
 def test_a_connection_is_kept_between_scrapes(application: MetricsApplication, identities: Identities) -> None:
     """Patience counts each request, not the pause between two: a scraper keeps its connection."""
     context = identities.client_context(identities.client)
-    with served(application, identities.server, patience_seconds=0.5) as port:
+    with served(application, identities.server, patience_seconds=0.3) as port:
         connection = context.wrap_socket(
             socket.create_connection(("127.0.0.1", port), timeout=5), server_hostname="127.0.0.1"
         )
@@ -153,7 +153,7 @@ def test_a_connection_is_kept_between_scrapes(application: MetricsApplication, i
                 part = connection.recv(4096)
                 assert part
                 received += part
-            time.sleep(0.8)
+            time.sleep(0.5)
         connection.close()
 
 

@@ -317,11 +317,17 @@ def test_ctrl_c_ends_a_real_command_quietly() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "scripts", "evidence", "seal", "--kind", "day", "--body", "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=CHECKOUT,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - it starts no thread, and exec follows at once
     ) as run:  # fmt: skip
         wait_until_reading(run.pid)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=20)
     assert (run.returncode, out, err) == (130, b"", b"")
+
+
+def heed_interrupts() -> None:
+    """Take SIGINT's own meaning back: tests that run in a shell's background inherit that it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until_reading(pid: int) -> None:

@@ -171,7 +171,7 @@ def test_an_answer_that_is_no_list_silences_the_cluster(
 def test_an_api_that_hangs_is_given_up_at_the_deadline(nation: Nation, identities: Identities, tmp_path: Path) -> None:
     """One list that does not come makes the whole observation late."""
     api = Api({}, slow=frozenset({"/api/v1/pods"}))
-    found = observed(nation, identities, tmp_path, api, deadline_seconds=1.0)
+    found = observed(nation, identities, tmp_path, api, deadline_seconds=0.3)
     assert isinstance(found, Silence)
     assert found.reason is Reason.DID_NOT_FINISH
 

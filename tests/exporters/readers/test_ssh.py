@@ -209,7 +209,7 @@ def test_whoever_is_not_proven_to_be_the_node_is_asked_nothing(
 def test_a_slow_node_is_given_up_at_the_deadline(nation: Nation, tmp_path: Path) -> None:
     """Connecting and answering share one deadline; what is over it did not finish."""
     machine = Machine(directory=tmp_path, answer=saying(), delay_seconds=10)
-    assert silence_of(nation, machine, deadline_seconds=1.0).reason is Reason.DID_NOT_FINISH
+    assert silence_of(nation, machine, deadline_seconds=0.5).reason is Reason.DID_NOT_FINISH
 
 
 def test_an_agent_that_fails_says_why(nation: Nation, tmp_path: Path) -> None:
