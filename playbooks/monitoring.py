@@ -25,7 +25,6 @@ KUBECONFIGS = "/etc/cgc/kubeconfig"  # CLUSTER.yaml, of a user who may only look
 CHECKOUT = "/opt/cgc"
 PACKAGES = "/opt/cgc-site-packages"
 
-
 CERTIFICATE_NOTICE = timedelta(days=14)  # a fortnight to renew in
 QUOTA_RATIO = 0.9
 DISK_RATIO = 0.1

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from exporters.network import NetworkCollector, NetworkReader, NetworkRound
@@ -172,9 +173,11 @@ def test_a_link_known_to_be_broken_costs_no_second_question(nation: Nation) -> N
     world = World(nation=nation, cut=frozenset({"province-19--core-a-hn"}))
     asked = [world] * 3
 
-    async def twice() -> None:
+    async def again_and_again() -> None:
         reader = reader_of(asked, [])
         await reader.read()
         await reader.read()
+        with pytest.raises(RuntimeError, match="StopIteration"):  # all three were needed: two, then one
+            await reader.read()
 
-    asyncio.run(twice())
+    asyncio.run(again_and_again())
