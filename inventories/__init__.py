@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inventories.expansion import load_nation
+    from inventories.loading import load_nation
     from inventories.model import Nation
 
 __all__ = ["Nation", "load_nation"]
 
-_HOMES = {"load_nation": "inventories.expansion", "Nation": "inventories.model"}
+_HOMES = {"load_nation": "inventories.loading", "Nation": "inventories.model"}
 
 
 def __getattr__(name: str) -> object:

@@ -1,18 +1,49 @@
 """What makes a declaration sound: references that resolve, identifiers used once, prefixes that do not meet.
 
-Two passes: before expansion (references, so that expanding cannot fail) and after it (addresses, ends, room). Every
-problem names the line that causes it.
+Everything is judged from the declaration and its address plan, before any node is made: a sound declaration expands
+without failing. Every problem names the line that causes it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 
-from inventories.declaration import Declaration
-from inventories.model import SMALLEST_POD_MIB, CentreKind, Cluster, DualStack, Nation, Platform, Tier, Unit, UnitLevel
+from inventories.declaration import BackboneLink, Declaration, Ring
+from inventories.expansion import (
+    SITE_BITS4,
+    SITE_BITS6,
+    agencies_of,
+    node_name_of_edge,
+    node_name_of_unit,
+    ring_links,
+    wireguard_port_of,
+)
+from inventories.model import (
+    SMALLEST_POD_MIB,
+    Centre,
+    CentreKind,
+    Cluster,
+    DualStack,
+    Override,
+    Platform,
+    Tier,
+    Unit,
+    UnitLevel,
+)
+from inventories.numbering import (
+    COMMUNE_BITS,
+    HIGHEST_COMMUNE_CODE,
+    IDENTITIES,
+    NUMBER_BITS,
+    SITE_BITS,
+    numbers_of,
+    parsed,
+    written,
+)
 from inventories.reading import Reader
 
 ABOVE = {
@@ -20,13 +51,31 @@ ABOVE = {
     UnitLevel.DISTRICT: (UnitLevel.PROVINCE,),
     UnitLevel.COMMUNE: (UnitLevel.DISTRICT, UnitLevel.PROVINCE),  # the scheme of 2025 has no districts
 }
-HIGHEST_CODE = {UnitLevel.PROVINCE: 99, UnitLevel.DISTRICT: 999, UnitLevel.COMMUNE: 0x1FFFF}
-FACTS = ("homed_at",)
-ROOM_BITS = {"loopbacks": 18, "links": 20, "overlays": 19, "management": 18}  # see expansion.py's numbering
-NUMBERS = 2**18  # node numbers are below it, and each is added to as_number_base
+FACTS = {  # what an override may change, and at which levels
+    "homed_at": (UnitLevel.PROVINCE,),
+    "number": (UnitLevel.PROVINCE, UnitLevel.DISTRICT, UnitLevel.COMMUNE),
+    "link_class": (UnitLevel.PROVINCE, UnitLevel.DISTRICT, UnitLevel.COMMUNE),
+    "position": (UnitLevel.PROVINCE, UnitLevel.DISTRICT, UnitLevel.COMMUNE),
+}
+_POSITION = re.compile(r"-?[0-9]{1,2}(\.[0-9]{1,9})?, ?-?[0-9]{1,3}(\.[0-9]{1,9})?")
+CODES = {
+    UnitLevel.PROVINCE: (1, 99),  # 0 is the backbone's block in the address plan
+    UnitLevel.DISTRICT: (0, 999),
+    UnitLevel.COMMUNE: (0, HIGHEST_COMMUNE_CODE),
+}
+BACKBONE_BITS = 17  # index of a pair of sites' numbers, four addresses each: see expansion.py
+ROOM_BITS = {  # of each family: what numbers, and what is added to them, need
+    "loopbacks": (NUMBER_BITS, NUMBER_BITS),
+    "links": (NUMBER_BITS + 2, NUMBER_BITS + 2),
+    "overlays": (NUMBER_BITS + 1, NUMBER_BITS + 1),
+    "management": (NUMBER_BITS, NUMBER_BITS),
+    "backbone": (BACKBONE_BITS, BACKBONE_BITS),
+    "sites": (NUMBER_BITS + SITE_BITS4, NUMBER_BITS + SITE_BITS6),
+}
 LAST_AS_NUMBER = 4_294_967_294  # RFC 7300
-PLANES = 2  # at least: Circular 06/2026/TT-BKHCN, article 5.1a; at most: a node numbers two links
+PLANES = 2  # at least: Circular 06/2026/TT-BKHCN, article 5.1a; at most: a node numbers two links up
 HOLD_SECONDS = (3, 65_535)  # RFC 4271, 4.2: at least three, in 16 bits
+SMALLEST_RING = 3
 LONGEST_NAMESPACE = 63  # an RFC 1123 label, as Kubernetes names namespaces
 LONGEST_NODE_NAME = 15  # Linux's interface names, which are the far node's (IFNAMSIZ)
 # How long prefixes may be: the controller manager cuts a /24 and a /64 a host out of the pods', the API server hands
@@ -37,11 +86,10 @@ PREFIX_LENGTHS = {
     ("services", "ipv4"): (12, 24),
     ("services", "ipv6"): (108, 120),
 }
-CORE_KINDS = (CentreKind.REGIONAL, CentreKind.BACKUP)
 
 
-def check_references(declaration: Declaration, reader: Reader, *, today: date) -> None:
-    """Note every reference that leads nowhere, every identifier declared twice, every override past its date."""
+def check(declaration: Declaration, reader: Reader, *, today: date) -> None:
+    """Note everything that makes a declaration unsound: with no complaint, expanding it cannot fail."""
     _check_units(declaration, reader)
     _check_centres(declaration, reader)
     _check_network(declaration, reader)
@@ -50,20 +98,23 @@ def check_references(declaration: Declaration, reader: Reader, *, today: date) -
     _check_names(declaration, reader)
     _check_platforms(declaration, reader)
     _check_overrides(declaration, reader, today)
+    _check_prefixes(declaration, reader)
+    if not reader.problems:
+        _check_numbers(declaration, reader)
 
 
-def check_expansion(nation: Nation, declaration: Declaration, reader: Reader) -> None:
-    """Note every overlap of prefixes, pool without room, name or port used twice."""
+def _check_prefixes(declaration: Declaration, reader: Reader) -> None:
+    """Note every overlap of prefixes, and every pool without room for the address plan."""
     pools = declaration.network.pools
     named: list[tuple[str, DualStack]] = []
-    for pool, bits in ROOM_BITS.items():
+    for pool, (bits4, bits6) in ROOM_BITS.items():
         prefix: DualStack = getattr(pools, pool)
         place = reader.place("network.yaml", "pools", pool)
         named.append((place, prefix))
-        for network in (prefix.ipv4, prefix.ipv6):
-            if network.num_addresses < 2**bits:
-                what = f"{pool} {network} has room for {network.num_addresses} addresses"
-                reader.complain("CGC-112", place, what, f"give at least {2**bits}")
+        for network, bits in ((prefix.ipv4, bits4), (prefix.ipv6, bits6)):
+            if network.max_prefixlen - network.prefixlen < bits:
+                what = f"{pool} {network} has no room for the address plan"
+                reader.complain("CGC-112", place, what, f"give at least a /{network.max_prefixlen - bits}")
     for index, cluster in enumerate(declaration.clusters.clusters):
         named.extend(
             (reader.place("clusters.yaml", "clusters", index, part), getattr(cluster, part))
@@ -72,29 +123,50 @@ def check_expansion(nation: Nation, declaration: Declaration, reader: Reader) ->
     for place, prefix in named:
         _check_prefix(prefix, place, reader)
     _check_overlaps(named, reader)
-    for node in nation.nodes:
-        ports = Counter(tunnel.listen_port for tunnel in node.tunnels)
-        for port, count in ports.items():
-            if count > 1:
-                what = f"{node.name} would listen at port {port} for {count} communes"
-                reader.complain(
-                    "CGC-112", reader.place("units.csv"), what, "give one of them an address by an override"
-                )
+
+
+def _check_numbers(declaration: Declaration, reader: Reader) -> None:
+    """Note units that would share a place in the address plan, or a port at their parent."""
+    file = "units.csv"
+    overridden = {item.subject: item.place for item in declaration.overrides if item.fact == "number"}
+    numbers = numbers_of(declaration.units, declaration.overrides)
+    holders: dict[int, str] = {}
+    ports: dict[tuple[str | None, int], str] = {}
+
+    def place_of(unit: Unit) -> str:
+        own = overridden.get(unit.code)
+        return str(reader.directory / own) if own else reader.place(file, reader.row_of(file, unit))
+
+    for unit in declaration.units:
+        number = numbers.get(unit.code)
+        if number is None:
+            continue
+        other = holders.setdefault(number, unit.code)
+        if other != unit.code:
+            what = f"{unit.code} has the place {written(number)} of {other} in the address plan"
+            remedy = "give one of them another by an override of `number`"
+            reader.complain("CGC-114", place_of(unit), what, remedy)
+        if unit.level is UnitLevel.COMMUNE:
+            port = wireguard_port_of(unit)
+            other = ports.setdefault((unit.parent, port), unit.code)
+            if other != unit.code:
+                what = f"{unit.parent} would listen at port {port} for {unit.code} and {other}"
+                reader.complain("CGC-112", place_of(unit), what, "give one of them another parent or code")
 
 
 def _check_names(declaration: Declaration, reader: Reader) -> None:
     """Note nodes that would share a name, and names that are too long for an interface."""
     named = [
-        (f"{unit.level}-{unit.code}", reader.place("units.csv", reader.row_of("units.csv", unit)))
+        (node_name_of_unit(unit), reader.place("units.csv", reader.row_of("units.csv", unit)))
         for unit in declaration.units
         if unit.level is not UnitLevel.COUNTRY
     ]
     for index, centre in enumerate(declaration.centres.centres):
         place = reader.place("centres.yaml", "centres", index, "code")
-        if centre.kind in CORE_KINDS:
+        if centre.kind.is_core:
             named += [(f"core-{plane.name}-{centre.code}", place) for plane in declaration.network.planes[:PLANES]]
         else:
-            named.append((f"{centre.code}-1" if centre.kind is CentreKind.OPERATIONS else centre.code, place))
+            named.append((node_name_of_edge(centre), place))
     for index, cluster in enumerate(declaration.clusters.clusters):
         for position, host in enumerate(cluster.hosts):
             named.append((host.name, reader.place("clusters.yaml", "clusters", index, "hosts", position)))
@@ -148,81 +220,115 @@ def _check_known(value: str, known: Iterable[str], place: str, called: str, read
         reader.complain("CGC-107", place, f"{called} {value!r} is not declared", f"known are {shown or 'none'}")
 
 
+def _complain_of_unit(reader: Reader, code: str, unit: Unit, what: str, remedy: str) -> None:
+    reader.complain(code, reader.place("units.csv", reader.row_of("units.csv", unit)), what, remedy)
+
+
 def _check_units(declaration: Declaration, reader: Reader) -> None:
-    file = "units.csv"
+    complain = partial(_complain_of_unit, reader)
     rows: dict[str, Unit] = {}
     numbers: dict[tuple[UnitLevel, int], str] = {}
     for unit in declaration.units:
-        place = reader.place(file, reader.row_of(file, unit))
+        is_number = unit.code.isascii() and unit.code.isdigit()
         if unit.code in rows:
-            reader.complain("CGC-110", place, f"unit {unit.code!r} is declared twice", "keep one")
-        elif unit.code.isascii() and unit.code.isdigit():
+            complain("CGC-110", unit, f"unit {unit.code!r} is declared twice", "keep one")
+        elif is_number:
             twin = numbers.setdefault((unit.level, int(unit.code)), unit.code)
             if twin != unit.code:
                 what = f"the codes {unit.code!r} and {twin!r} are one number"
-                reader.complain("CGC-110", place, what, "write each code as the statistics office does")
+                complain("CGC-110", unit, what, "write each code as the statistics office does")
         rows[unit.code] = unit
-        highest = HIGHEST_CODE.get(unit.level)
-        if highest is not None and not (unit.code.isascii() and unit.code.isdigit() and int(unit.code) <= highest):
-            what = f"the code of {unit.level} {unit.name!r} is {unit.code!r}"
-            reader.complain(
-                "CGC-106", place, what, f"write a number from 0 to {highest}, as the statistics office does"
-            )
+        if unit.level in CODES:
+            lowest, highest = CODES[unit.level]
+            if not (is_number and lowest <= int(unit.code) <= highest):
+                what = f"the code of {unit.level} {unit.name!r} is {unit.code!r}"
+                remedy = f"write a number from {lowest} to {highest}, as the statistics office does"
+                complain("CGC-106", unit, what, remedy)
     countries = [unit for unit in declaration.units if unit.level is UnitLevel.COUNTRY]
     if len(countries) != 1:
-        reader.complain("CGC-113", reader.place(file), f"declares {len(countries)} countries", "declare exactly one")
+        place = reader.place("units.csv")
+        reader.complain("CGC-113", place, f"declares {len(countries)} countries", "declare exactly one")
+    _check_parents(declaration, rows, reader)
+
+
+def _check_parents(declaration: Declaration, rows: Mapping[str, Unit], reader: Reader) -> None:
+    complain = partial(_complain_of_unit, reader)
     for unit in declaration.units:
-        place = reader.place(file, reader.row_of(file, unit))
-        if not -90 <= unit.latitude <= 90 or not -180 <= unit.longitude <= 180:  # noqa: PLR2004 - degrees
+        if not _is_on_earth(unit.latitude, unit.longitude):
             what = f"{unit.code} lies at {unit.latitude}, {unit.longitude}"
-            reader.complain("CGC-106", place, what, "write degrees, latitude first")
-        if unit.level is UnitLevel.COUNTRY:
-            continue
+            complain("CGC-106", unit, what, "write degrees, latitude first")
         parent = rows.get(unit.parent or "")
-        if parent is None:
+        if unit.level is UnitLevel.COUNTRY:
+            if unit.parent is not None:
+                complain("CGC-107", unit, f"the country {unit.code} has the parent {unit.parent!r}", "leave it out")
+        elif parent is None:
             what = f"the parent of {unit.code} is {unit.parent!r}, which is no declared unit"
-            reader.complain("CGC-107", place, what, "declare the parent, or name the right one")
+            complain("CGC-107", unit, what, "declare the parent, or name the right one")
         elif parent.level not in ABOVE[unit.level]:
             what = f"{unit.level} {unit.code} has the {parent.level} {parent.code} as parent"
-            levels = " or ".join(ABOVE[unit.level])
-            reader.complain("CGC-107", place, what, f"name a {levels}")
+            complain("CGC-107", unit, what, f"name a {' or '.join(ABOVE[unit.level])}")
+        elif unit.level is UnitLevel.DISTRICT and declaration.nation.scheme == "2025":
+            what = f"{unit.code} is a district, and the scheme of 2025 has none"
+            complain("CGC-107", unit, what, "declare its communes under the province, or the scheme of 2021")
+
+
+def _is_on_earth(latitude: float, longitude: float) -> bool:
+    return -90 <= latitude <= 90 and -180 <= longitude <= 180  # noqa: PLR2004 - degrees
 
 
 def _check_centres(declaration: Declaration, reader: Reader) -> None:
     file, centres = "centres.yaml", declaration.centres.centres
     _check_once((centre.code for centre in centres), file, "centres", reader)
-    regional = [centre.code for centre in centres if centre.kind is CentreKind.REGIONAL]
-    if not regional:
+    if not any(centre.kind is CentreKind.REGIONAL for centre in centres):
         what = "declares no regional centre"
         reader.complain("CGC-107", reader.place(file, "centres"), what, "declare one: provinces are linked to it")
-    agencies = [agency.id for agency in declaration.agencies.agencies]
     numbers: dict[int, str] = {}
     units = {unit.code for unit in declaration.units}
     for index, centre in enumerate(centres):
-        place = reader.place(file, "centres", index)
         if centre.number in numbers:
             what = f"{centre.code} has the number {centre.number} of {numbers[centre.number]}"
             reader.complain("CGC-110", reader.place(file, "centres", index, "number"), what, "give it one of its own")
         numbers[centre.number] = centre.code
-        if centre.attached_to is not None:
-            _check_known(
-                centre.attached_to, regional, reader.place(file, "centres", index, "attached_to"), "the centre", reader
-            )
-        elif centre.kind not in CORE_KINDS:
-            what = f"{centre.code} is attached to no regional centre"
-            reader.complain("CGC-109", place, what, "say attached_to")
-        if centre.attached_to is not None and centre.kind in CORE_KINDS:
-            place = reader.place(file, "centres", index, "attached_to")
-            what = f"the {centre.kind} centre {centre.code} is attached to another"
-            reader.complain("CGC-109", place, what, "leave it out: the backbone links it")
         if centre.code in units:
             what = f"{centre.code} is the code of a unit, too"
             reader.complain("CGC-110", reader.place(file, "centres", index, "code"), what, "give it another code")
-        if not -90 <= centre.latitude <= 90 or not -180 <= centre.longitude <= 180:  # noqa: PLR2004 - degrees
+        if not _is_on_earth(centre.latitude, centre.longitude):
             what = f"{centre.code} lies at {centre.latitude}, {centre.longitude}"
-            reader.complain("CGC-106", place, what, "write degrees, latitude first")
-        if centre.agency is not None:
-            _check_known(centre.agency, agencies, reader.place(file, "centres", index, "agency"), "the agency", reader)
+            reader.complain("CGC-106", reader.place(file, "centres", index), what, "write degrees, latitude first")
+        _check_ties(centre, index, declaration, reader)
+
+
+def _check_ties(centre: Centre, index: int, declaration: Declaration, reader: Reader) -> None:
+    """Note a centre that is tied to what it cannot be tied to: core site, agency, or the centre it stands in for."""
+    file, centres = "centres.yaml", declaration.centres.centres
+    place = reader.place(file, "centres", index)
+    if centre.attached_to is not None:
+        where = reader.place(file, "centres", index, "attached_to")
+        _check_known(centre.attached_to, (c.code for c in centres if c.kind.is_core), where, "the core site", reader)
+        if centre.kind.is_core:
+            what = f"the {centre.kind} centre {centre.code} is attached to another"
+            reader.complain("CGC-109", where, what, "leave it out: the backbone links it")
+    elif not centre.kind.is_core:
+        what = f"{centre.code} is attached to no core site"
+        reader.complain("CGC-109", place, what, "say attached_to")
+    if centre.agency is not None:
+        where = reader.place(file, "centres", index, "agency")
+        _check_known(centre.agency, _agencies(declaration), where, "the agency", reader)
+    if centre.backs_up is not None:
+        where = reader.place(file, "centres", index, "backs_up")
+        regional = [c.code for c in centres if c.kind is CentreKind.REGIONAL]
+        _check_known(centre.backs_up, regional, where, "the regional centre", reader)
+        if centre.kind is not CentreKind.BACKUP:
+            what = f"the {centre.kind} centre {centre.code} stands in for another"
+            reader.complain("CGC-109", where, what, "leave it out, or declare a backup centre")
+        elif any(other.backs_up == centre.backs_up for other in centres[:index]):
+            what = f"{centre.code} is the second backup centre of {centre.backs_up}"
+            reader.complain("CGC-110", where, what, "keep one: its routers are the second plane's")
+
+
+def _agencies(declaration: Declaration) -> list[str]:
+    found = agencies_of(declaration.agencies, declaration.nation, declaration.units)
+    return [agency.id for agency in found]
 
 
 def _check_network(declaration: Declaration, reader: Reader) -> None:
@@ -238,40 +344,90 @@ def _check_network(declaration: Declaration, reader: Reader) -> None:
         what = f"the hold time is {hold:g} seconds"
         remedy = f"write whole seconds from {HOLD_SECONDS[0]} to {HOLD_SECONDS[1]}"
         reader.complain("CGC-106", reader.place(file, "bgp", "hold"), what, remedy)
-    planes = [plane.name for plane in network.planes]
-    centres = [
-        centre.code for centre in declaration.centres.centres if centre.kind in (CentreKind.REGIONAL, CentreKind.BACKUP)
-    ]
     classes = [link_class.name for link_class in network.link_classes]
-    ways_up: Counter[str] = Counter()
-    joined: set[tuple[str, str, str]] = set()
-    for index, link in enumerate(network.backbone):
-        _check_known(link.plane, planes, reader.place(file, "backbone", index, "plane"), "the plane", reader)
-        _check_known(link.link_class, classes, reader.place(file, "backbone", index, "link_class"), "the class", reader)
-        for end in link.ends:
-            _check_known(end, centres, reader.place(file, "backbone", index, "ends"), "the centre", reader)
-        place = reader.place(file, "backbone", index, "ends")
-        if link.ends[0] == link.ends[1]:
-            reader.complain("CGC-109", place, f"a link joins {link.ends[0]!r} to itself", "name two centres")
-        same = (link.plane, min(link.ends), max(link.ends))
-        if same in joined:
-            what = f"joins {link.ends[0]} and {link.ends[1]} in plane {link.plane} a second time"
-            reader.complain("CGC-110", place, what, "keep one: an interface is named after its far end")
-        joined.add(same)
-        ways_up[f"{link.plane}/{min(link.ends)}"] += 1
-        if ways_up[f"{link.plane}/{min(link.ends)}"] > 2:  # noqa: PLR2004 - two link addresses a node
-            what = f"is the third link of plane {link.plane} numbered from {min(link.ends)}"
-            reader.complain("CGC-112", place, what, "a node numbers at most two links; let the other end come first")
     for needed in ("provincial", "district", "access", "centre"):
         _check_known(needed, classes, reader.place(file, "link_classes"), "the link class", reader)
+    _check_tenancy_classes(declaration, reader)
+    _check_backbone(declaration, reader)
+
+
+def _check_tenancy_classes(declaration: Declaration, reader: Reader) -> None:
+    file, classes = "network.yaml", declaration.network.tenancy_classes
+    _check_once((kind.name for kind in classes), file, "tenancy_classes", reader)
+    if not classes:
+        place = reader.place(file, "tenancy_classes")
+        reader.complain("CGC-107", place, "declares no tenancy class", "declare at least one")
+    for fact in ("number", "slot"):
+        seen: dict[int, str] = {}
+        for index, kind in enumerate(classes):
+            other = seen.setdefault(getattr(kind, fact), kind.name)
+            if other != kind.name:
+                what = f"{kind.name} has the {fact} of {other}"
+                place = reader.place(file, "tenancy_classes", index, fact)
+                reader.complain("CGC-110", place, what, "give it one of its own")
+
+
+def _check_backbone(declaration: Declaration, reader: Reader) -> None:
+    """Note links and rings between what is no core site, and pairs that a plane would link twice."""
+    file, network = "network.yaml", declaration.network
+    planes = [plane.name for plane in network.planes]
+    classes = [link_class.name for link_class in network.link_classes]
+    cores = [centre.code for centre in declaration.centres.centres if centre.kind.is_core]
+    joined: set[tuple[str, str, str]] = set()
+
+    def join(plane: str, ends: tuple[str, str], place: str) -> None:
+        """Note a pair that is none, or that the plane links already."""
+        if ends[0] == ends[1]:
+            reader.complain("CGC-109", place, f"a link joins {ends[0]!r} to itself", "name two core sites")
+        same = (plane, min(ends), max(ends))
+        if same in joined:
+            what = f"joins {ends[0]} and {ends[1]} in plane {plane} a second time"
+            reader.complain("CGC-110", place, what, "keep one: an interface is named after its far end")
+        joined.add(same)
+
+    def check_ends(link: BackboneLink | Ring, ends: tuple[str, ...], *path: str | int) -> None:
+        for end in ends:
+            _check_known(end, cores, reader.place(file, *path, "ends"), "the core site", reader)
+        _check_known(link.link_class, classes, reader.place(file, *path, "link_class"), "the class", reader)
+
+    for index, link in enumerate(network.backbone):
+        _check_known(link.plane, planes, reader.place(file, "backbone", index, "plane"), "the plane", reader)
+        check_ends(link, link.ends, "backbone", index)
+        join(link.plane, link.ends, reader.place(file, "backbone", index, "ends"))
+    for index, ring in enumerate(network.rings):
+        place = reader.place(file, "rings", index, "sites")
+        check_ends(ring, ring.sites, "rings", index)
+        for plane in planes:
+            for ends in ring_links(ring):
+                join(plane, ends, place)
+    _check_rings(declaration, reader)
+
+
+def _check_rings(declaration: Declaration, reader: Reader) -> None:
+    file, network = "network.yaml", declaration.network
+    _check_once((ring.name for ring in network.rings), file, "rings", reader)
+    metro: dict[str, str] = {}
+    for index, ring in enumerate(network.rings):
+        place = reader.place(file, "rings", index, "sites")
+        if len(set(ring.sites)) < SMALLEST_RING:
+            what = f"the ring {ring.name} joins {len(set(ring.sites))} site(s)"
+            reader.complain("CGC-109", place, what, f"name at least {SMALLEST_RING}: fewer are no ring")
+        for site in ring.sites:
+            if metro.setdefault(site, ring.name) != ring.name:
+                what = f"{site} is on the ring {ring.name} and on {metro[site]}"
+                reader.complain("CGC-110", place, what, "keep it on one")
+    for index, centre in enumerate(declaration.centres.centres):
+        if centre.kind is CentreKind.METRO and centre.code not in metro:
+            what = f"the metro site {centre.code} is on no ring"
+            reader.complain("CGC-107", reader.place("centres.yaml", "centres", index), what, "name it in a ring")
 
 
 def _check_as_numbers(declaration: Declaration, reader: Reader) -> None:
     file, network = "network.yaml", declaration.network
-    last = network.as_number_base + NUMBERS - 1
+    last = network.as_number_base + IDENTITIES - 1
     if last > LAST_AS_NUMBER:
         what = f"nodes would get AS numbers up to {last}"
-        remedy = f"choose a base of at most {LAST_AS_NUMBER - NUMBERS + 1}"
+        remedy = f"choose a base of at most {LAST_AS_NUMBER - IDENTITIES + 1}"
         reader.complain("CGC-112", reader.place(file, "as_number_base"), what, remedy)
     seen: dict[int, str] = {}
     for index, plane in enumerate(network.planes):
@@ -301,7 +457,7 @@ def _check_tiers(declaration: Declaration, reader: Reader) -> None:
 def _check_clusters(declaration: Declaration, reader: Reader) -> None:
     file, clusters = "clusters.yaml", declaration.clusters.clusters
     _check_once((cluster.id for cluster in clusters), file, "clusters", reader)
-    agencies = [agency.id for agency in declaration.agencies.agencies]
+    agencies = _agencies(declaration)
     sites = _sites_for_clusters(declaration)
     numbers: set[int] = set()
     for index, cluster in enumerate(clusters):
@@ -353,7 +509,8 @@ def _check_hosts(cluster: Cluster, index: int, numbers: set[int], reader: Reader
 def _check_platforms(declaration: Declaration, reader: Reader) -> None:
     file, platforms = "platforms.yaml", declaration.platforms.platforms
     agencies = declaration.agencies.agencies
-    _check_once((agency.id for agency in agencies), "agencies.yaml", "agencies", reader)
+    known_agencies = _agencies(declaration)
+    _check_once(known_agencies, "agencies.yaml", "agencies", reader)
     units = [unit.code for unit in declaration.units]
     for index, agency in enumerate(agencies):
         if agency.unit is not None:
@@ -370,7 +527,7 @@ def _check_platforms(declaration: Declaration, reader: Reader) -> None:
         where = ("platforms", index)
         _check_known(
             platform.owner,
-            [agency.id for agency in agencies],
+            known_agencies,
             reader.place(file, *where, "owner"),
             "the agency",
             reader,
@@ -430,24 +587,55 @@ def _check_objectives(declaration: Declaration, reader: Reader) -> None:
 
 
 def _check_overrides(declaration: Declaration, reader: Reader, today: date) -> None:
-    regional = {c.code for c in declaration.centres.centres if c.kind is CentreKind.REGIONAL}
-    provinces = {unit.code for unit in declaration.units if unit.level is UnitLevel.PROVINCE}
+    units = {unit.code: unit for unit in declaration.units}
     decided: dict[tuple[str, str], str] = {}
     for override in declaration.overrides:
-        place = override.place
+        place = str(reader.directory / override.place)
         first = decided.setdefault((override.subject, override.fact), place)
         if first != place:
             what = f"{override.fact} of {override.subject!r} is overridden a second time ({first})"
             reader.complain("CGC-115", place, what, "keep one of the two")
+        unit = units.get(override.subject)
         if override.fact not in FACTS:
             what = f"overrides the unknown fact {override.fact!r}"
             reader.complain("CGC-115", place, what, f"known are {', '.join(FACTS)}")
-        elif override.subject not in provinces:
-            what = f"overrides {override.fact} of {override.subject!r}, which is no declared province"
-            reader.complain("CGC-115", place, what, "name a province's code")
-        elif override.value not in regional:
-            what = f"homes {override.subject} at {override.value!r}, which is no regional centre"
-            reader.complain("CGC-115", place, what, f"known are {', '.join(sorted(regional))}")
+        elif unit is None or unit.level not in FACTS[override.fact]:
+            levels = " or ".join(FACTS[override.fact])
+            what = f"overrides {override.fact} of {override.subject!r}, which is no declared {levels}"
+            reader.complain("CGC-115", place, what, f"name the code of a {levels}")
+        else:
+            wrong = _wrong_value(override, unit, declaration)
+            if wrong is not None:
+                reader.complain("CGC-115", place, *wrong)
         if override.until < today:
             what = f"the override of {override.subject!r} ended on {override.until}"
             reader.complain("CGC-115", place, what, "remove it, or have its date extended")
+
+
+def _wrong_value(override: Override, unit: Unit, declaration: Declaration) -> tuple[str, str] | None:
+    """Return what is wrong with an override's value and what to do, None if nothing is."""
+    value = override.value
+    if override.fact == "homed_at":
+        regional = sorted(c.code for c in declaration.centres.centres if c.kind is CentreKind.REGIONAL)
+        if value not in regional:
+            what = f"homes {override.subject} at {value!r}, which is no regional centre"
+            return what, f"known are {', '.join(regional)}"
+    elif override.fact == "link_class":
+        classes = sorted(link_class.name for link_class in declaration.network.link_classes)
+        if value not in classes:
+            return f"gives {override.subject} the unknown link class {value!r}", f"known are {', '.join(classes)}"
+    elif override.fact == "position":
+        if not _POSITION.fullmatch(value) or not _is_on_earth(*(float(part) for part in value.split(","))):
+            return f"puts {override.subject} at {value!r}", "write `latitude, longitude` in degrees"
+    else:
+        try:
+            number = parsed(value)
+        except ValueError:
+            return f"gives {override.subject} the number {value!r}", "write P.D.C, such as 19.12.3 (below 128, 64, 64)"
+        if number >> SITE_BITS == 0:
+            return f"gives {override.subject} a number of the backbone's block", "choose a province slot from 1 to 127"
+        own = (1 << SITE_BITS) - 1 if unit.level is UnitLevel.PROVINCE else (1 << COMMUNE_BITS) - 1
+        if unit.level is not UnitLevel.COMMUNE and number & own:
+            remedy = "write P.0.0 for a province, P.D.0 for a district: what is below it needs the rest"
+            return f"gives the {unit.level} {override.subject} the number {value!r}", remedy
+    return None

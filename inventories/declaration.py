@@ -21,6 +21,7 @@ from inventories.model import (
     Platform,
     Port,
     ServiceObjective,
+    TenancyClass,
     Text,
     TierRules,
     Unit,
@@ -37,6 +38,7 @@ class NationFile:
     title: Text
     scheme: Annotated[str, Pattern(r"2021|2025", "2021 or 2025, the administrative scheme")]
     domain: Annotated[str, Pattern(rf"{_LABEL}(\.{_LABEL})+", "a domain name of at least two labels")]
+    based_on: str | None = None  # another declaration's directory, relative to this one: files not here are read there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +50,14 @@ class CentresFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Pools:
-    """The prefixes that nodes' numbers are added to."""
+    """The prefixes that numbers are added to (inventories/numbering.py)."""
 
     loopbacks: DualStack
-    links: DualStack
+    links: DualStack  # from a node up
     overlays: DualStack
     management: DualStack
+    backbone: DualStack  # links between core sites
+    sites: DualStack  # what sites hand over to their agencies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,15 @@ class BackboneLink:
     ends: tuple[str, str]
     link_class: str
     route: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """A metropolitan ring: core sites in their order around it; each is linked to the next, the last to the first."""
+
+    name: Identifier
+    sites: tuple[str, ...]
+    link_class: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +96,10 @@ class NetworkFile:
     pools: Pools
     link_classes: tuple[LinkClass, ...]
     backbone: tuple[BackboneLink, ...]
+    tenancy_classes: tuple[TenancyClass, ...]
     bgp: BgpRules
     wireguard_port: Port
+    rings: tuple[Ring, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +118,23 @@ class ClustersFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProvincialAgency:
+    """The rule for provinces that declare no agency of their own.
+
+    `{code}` and `{name}` stand for the province's, `{id}` in the contact for the agency's, `{domain}` for the nation's.
+    """
+
+    id: Annotated[str, Pattern(r"[a-z0-9-]{0,30}\{code\}", "an identifier that ends with {code}")]
+    name: Text
+    contact: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgenciesFile:
     """agencies.yaml."""
 
     agencies: tuple[Agency, ...]
+    each_province: ProvincialAgency | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

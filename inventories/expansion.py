@@ -1,36 +1,28 @@
-"""Expand a declaration's design rules into every node, link, address and session of the nation.
+"""Expand a declaration's design rules into every site, node, link, address and session of the nation.
 
-Every node has a number that derives from its stable code alone, and every address is a pool's first address plus
-that number, so adding or removing a sibling moves nothing. The graph is a tree of homing (commune → district →
-province → regional centre, both planes at once from the province up) plus the declared backbone.
+Every address is a pool's first address plus what follows from a number of the address plan (inventories/numbering.py),
+so adding or removing a sibling moves nothing. The graph is a tree of homing (commune → district → province → core
+sites, in both planes from the province up) plus the declared backbone and its metropolitan rings.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from ipaddress import IPv4Interface, IPv6Interface
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from inventories.checking import check_expansion, check_references
-from inventories.declaration import (
-    AgenciesFile,
-    CentresFile,
-    ClustersFile,
-    Declaration,
-    NationFile,
-    NetworkFile,
-    ObjectivesFile,
-    OverridesFile,
-    PlatformsFile,
-    TiersFile,
-)
+from inventories.declaration import AgenciesFile, Declaration, NationFile, Ring
+from inventories.deferred import Deferred
 from inventories.model import (
     Addresses,
+    Agency,
+    AgencyKind,
     Centre,
     CentreKind,
     DualStack,
@@ -39,122 +31,82 @@ from inventories.model import (
     LinkClass,
     Nation,
     Node,
-    Override,
-    Region,
+    Place,
     Role,
     Session,
     SessionKind,
     Site,
+    SitePrefix,
+    Text,
     Tunnel,
     Unit,
     UnitLevel,
 )
-from inventories.places import places_of
-from inventories.reading import Reader
+from inventories.numbering import (
+    FIRST_EDGE,
+    FIRST_EDGE_IDENTITY,
+    FIRST_HOST,
+    FIRST_HOST_IDENTITY,
+    identity_of,
+    numbers_of,
+)
 
 T = TypeVar("T")
 
-# First numbers of each kind of node: codes of communes are below 2**17, of districts below 1,024, of provinces < 100.
-FIRST_DISTRICT = 0x20000
-FIRST_PROVINCE = 0x20400
-FIRST_CORE = 0x20500  # 10 a centre, so that each plane has its own
-FIRST_EDGE = 0x20900  # ministries, gateways, operations centres: their centre's number is added
-FIRST_HOST = 0x20A00  # cluster hosts: their declared number is added
-HIGHEST_COMMUNE_CODE = FIRST_DISTRICT - 1
+CORES_PER_SITE = 4  # numbers: one a plane, two to grow
+SITE_BITS4, SITE_BITS6 = 4, 72  # a /28 and a /56 a site
+CLASS_BITS4, CLASS_BITS6 = 2, 64  # of which a tenancy class has a /30 and a /64
+FIRST_PORT, PORTS = 20_000, 12_763  # a prime: codes of one province lie closer together than that
+RESOLVERS = 3  # MAXNS: more than three nameservers are ignored (resolv.conf(5))
+_ROLES = {
+    UnitLevel.PROVINCE: Role.PROVINCE,
+    UnitLevel.DISTRICT: Role.DISTRICT,
+    UnitLevel.COMMUNE: Role.COMMUNE,
+}
+_EDGES = {
+    CentreKind.GATEWAY: Role.GATEWAY,
+    CentreKind.MINISTRY: Role.MINISTRY,
+    CentreKind.OPERATIONS: Role.OPERATIONS,
+}
+_UPLINK_CLASS = {UnitLevel.PROVINCE: "provincial", UnitLevel.DISTRICT: "district", UnitLevel.COMMUNE: "access"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Wire:
-    """A link before it has addresses: the lower node's `slot`-th way up."""
+    """A link before its ends are interfaces; `offset` is where in `pool` its two addresses start, the lower's first."""
 
     lower: str
     upper: str
-    slot: int
+    pool: DualStack
+    offset: int
     link_class: LinkClass
     plane: str | None
     route: str
     is_overlay: bool = False  # carries a WireGuard tunnel, and routing runs inside that
 
+    @property
+    def name(self) -> str:
+        return f"{self.lower}--{self.upper}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class _Post:
     """A node before it has links."""
 
     name: str
     role: Role
     number: int
+    identity: int
     site: Site
-    plane: str | None
+    plane: str | None = None
     as_number: int
     cluster: str | None = None
 
 
-def load_nation(directory: Path, *, today: date | None = None) -> Nation:
-    """Read, check and expand the declaration in `directory`.
-
-    `today` (UTC) decides which overrides are past their date. Raises `DeclarationRefusedError` with every problem.
-    """
-    reader = Reader(directory)
-    declaration = _read(reader)
-    check_references(declaration, reader, today=today or datetime.now(UTC).date())
-    reader.refuse_if_wrong()
-    nation = replace(expand(declaration, directory), places=places_of(declaration, reader))
-    check_expansion(nation, declaration, reader)
-    reader.refuse_if_wrong()
-    return nation
-
-
-def _read(reader: Reader) -> Declaration:
-    nation = reader.read("nation.yaml", NationFile)
-    units = reader.read_rows("units.csv", Unit)
-    centres = reader.read("centres.yaml", CentresFile)
-    network = reader.read("network.yaml", NetworkFile)
-    tiers = reader.read("tiers.yaml", TiersFile)
-    clusters = reader.read("clusters.yaml", ClustersFile)
-    agencies = reader.read("agencies.yaml", AgenciesFile)
-    platforms = reader.read("platforms.yaml", PlatformsFile)
-    objectives = reader.read("objectives.yaml", ObjectivesFile)
-    overrides: list[Override] = []
-    for path in sorted((reader.directory / "overrides").glob("*.yaml")):
-        file = f"overrides/{path.name}"
-        read = reader.read(file, OverridesFile)
-        for index, override in enumerate(read.overrides if read else ()):
-            overrides.append(replace(override, place=reader.place(file, "overrides", index)))
-    reader.refuse_if_wrong()
-    # after refuse_if_wrong every file was read; the assertions tell the type checker
-    assert nation and centres and network and tiers and clusters and agencies and platforms and objectives  # noqa: PT018, S101
-    return Declaration(
-        nation=nation,
-        units=tuple(sorted(units, key=lambda unit: unit.code)),
-        centres=centres,
-        network=network,
-        tiers=tiers,
-        clusters=clusters,
-        agencies=agencies,
-        platforms=platforms,
-        objectives=objectives,
-        overrides=tuple(overrides),
-    )
-
-
-def expand(declaration: Declaration, directory: Path) -> Nation:
+def nation_of(declaration: Declaration, directory: Path, places: Sequence[Place] = ()) -> Nation:
     """Return the nation that follows from a declaration whose references are sound."""
     network = declaration.network
-    sites = _sites(declaration)
-    places = _places(declaration, sites)
-    wires = _wires(declaration, places)
-    communes = _communes_above(declaration, wires)
-    links = tuple(
-        Link(
-            name=_link_name(wire),
-            ends=(wire.lower, wire.upper),
-            link_class=wire.link_class,
-            plane=wire.plane,
-            route=wire.route,
-            communes=communes.get(wire.lower, ()),
-        )
-        for wire in wires
-    )
+    design = Design(declaration)
     return Nation(
         name=declaration.nation.name,
         title=declaration.nation.title,
@@ -164,24 +116,28 @@ def expand(declaration: Declaration, directory: Path) -> Nation:
         units=declaration.units,
         centres=_by(declaration.centres.centres, "code"),
         planes=_by(network.planes, "name"),
+        tenancy_classes=_by(network.tenancy_classes, "name"),
         prefixes=(
             network.pools.loopbacks,
             network.pools.links,
             network.pools.overlays,
+            network.pools.backbone,
             *(prefix for cluster in declaration.clusters.clusters for prefix in (cluster.pods, cluster.services)),
         ),
         management=network.pools.management,
         bgp_hold=network.bgp.hold,
         maximum_prefixes=network.bgp.maximum_prefixes,
-        nodes=_nodes(network, places, wires),
-        links=tuple(sorted(links, key=lambda link: link.name)),
+        sites=Deferred(lambda: sorted(design.sites.values(), key=lambda site: site.code)),
+        nodes=Deferred(design.nodes),
+        links=Deferred(design.links),
         tiers=_by(declaration.tiers.tiers, "name"),
         log_retention=_by(declaration.tiers.log_retention, "level"),
         clusters=_by(declaration.clusters.clusters, "id"),
-        agencies=_by(declaration.agencies.agencies, "id"),
+        agencies=_by(agencies_of(declaration.agencies, declaration.nation, declaration.units), "id"),
         platforms=_by(declaration.platforms.platforms, "id"),
         objectives=_by(declaration.objectives.objectives, "id"),
         overrides=declaration.overrides,
+        places=places,
     )
 
 
@@ -189,34 +145,149 @@ def _by(things: Iterable[T], attribute: str) -> tuple[T, ...]:
     return tuple(sorted(things, key=lambda thing: getattr(thing, attribute)))
 
 
+def agencies_of(file: AgenciesFile, nation: NationFile, units: Iterable[Unit]) -> Iterator[Agency]:
+    """Yield the declared agencies and, by the rule for provinces, one for each province that has none."""
+    yield from file.agencies
+    if file.each_province is None:
+        return
+    rule = file.each_province
+    served = {agency.unit for agency in file.agencies}
+    for unit in units:
+        if unit.level is not UnitLevel.PROVINCE or unit.code in served:
+            continue
+        identifier = rule.id.replace("{code}", unit.code)
+        yield Agency(
+            id=identifier,
+            name=Text(vi=rule.name.vi.replace("{name}", unit.name), en=rule.name.en.replace("{name}", unit.name)),
+            kind=AgencyKind.PROVINCE,
+            contact=rule.contact.replace("{id}", identifier).replace("{domain}", nation.domain),
+            unit=unit.code,
+        )
+
+
 def node_name_of_unit(unit: Unit) -> str:
     """Return the name of a unit's router."""
     return f"{unit.level}-{unit.code}"
 
 
-def _sites(declaration: Declaration) -> dict[str, Site]:
-    region_of = {centre.code: centre.region for centre in declaration.centres.centres}
-    homes = homes_of_provinces(declaration)
-    by_code = {unit.code: unit for unit in declaration.units}
-    sites: dict[str, Site] = {}
-    for unit in declaration.units:
-        if unit.level is UnitLevel.COUNTRY:
-            continue
-        province = unit
-        while province.level is not UnitLevel.PROVINCE and province.parent is not None:
-            province = by_code[province.parent]
-        region: Region = region_of[homes[province.code]]
-        sites[unit.code] = Site(
+def node_name_of_edge(centre: Centre) -> str:
+    """Return the name of the node of a centre that is no core site."""
+    return f"{centre.code}-1" if centre.kind is CentreKind.OPERATIONS else centre.code
+
+
+def wireguard_port_of(unit: Unit) -> int:
+    """Return the port at which a commune's parent listens for it."""
+    return FIRST_PORT + int(unit.code) % PORTS
+
+
+def ring_links(ring: Ring) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of core sites that the ring links."""
+    yield from pairwise(ring.sites)
+    if len(ring.sites) > 2:  # noqa: PLR2004 - two sites are joined by one link already
+        yield ring.sites[-1], ring.sites[0]
+
+
+def _distance(one: Unit | Centre, other: Unit | Centre) -> float:
+    """Great-circle distance in radians (haversine formula)."""
+    latitude, far = math.radians(one.latitude), math.radians(other.latitude)
+    across = math.radians(other.longitude - one.longitude)
+    half = math.sin((far - latitude) / 2) ** 2 + math.cos(latitude) * math.cos(far) * math.sin(across / 2) ** 2
+    return 2 * math.asin(math.sqrt(half))
+
+
+class Design:
+    """What follows from a declaration, each part made when it is first asked for."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.declaration = declaration
+        self.network = declaration.network
+        self.centres = {centre.code: centre for centre in declaration.centres.centres}
+        self.planes = _by(declaration.network.planes, "name")
+
+    def overridden(self, fact: str) -> dict[str, str]:
+        """Return the overridden values of a fact, by subject."""
+        return {item.subject: item.value for item in self.declaration.overrides if item.fact == fact}
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each unit below the country."""
+        return numbers_of(self.declaration.units, self.declaration.overrides)
+
+    @cached_property
+    def units(self) -> dict[str, Unit]:
+        """Every unit by its code."""
+        return {unit.code: unit for unit in self.declaration.units}
+
+    @cached_property
+    def province_of(self) -> dict[str, str]:
+        """The code of the province that each unit below the country lies in."""
+        found: dict[str, str] = {}
+        for unit in self.declaration.units:
+            province = unit
+            while province.level is not UnitLevel.PROVINCE and province.parent is not None:
+                province = self.units[province.parent]
+            if unit.level is not UnitLevel.COUNTRY:
+                found[unit.code] = province.code
+        return found
+
+    @cached_property
+    def homes(self) -> dict[str, str]:
+        """The regional centre of each province: the overridden one, else the nearest (by code, if equally near)."""
+        overridden = self.overridden("homed_at")
+        regional = [centre for centre in self.centres.values() if centre.kind is CentreKind.REGIONAL]
+        return {
+            unit.code: overridden.get(unit.code)
+            or min(regional, key=lambda centre: (_distance(unit, centre), centre.code)).code
+            for unit in self.declaration.units
+            if unit.level is UnitLevel.PROVINCE
+        }
+
+    @cached_property
+    def partners(self) -> dict[str, str]:
+        """For each core site the one whose routers serve the second plane of what is homed there.
+
+        The backup centre of a regional one, so that the loss of either leaves a plane (Circular 06/2026/TT-BKHCN,
+        article 5.1b); the next site around a metropolitan ring; else the site itself.
+        """
+        found = {centre.code: centre.code for centre in self.centres.values() if centre.kind.is_core}
+        for ring in self.network.rings:
+            around = (*pairwise(ring.sites), (ring.sites[-1], ring.sites[0]))
+            found |= {here: following for here, following in around if self.centres[here].kind is CentreKind.METRO}
+        for centre in sorted(self.centres.values(), key=lambda centre: centre.code, reverse=True):
+            if centre.backs_up is not None:
+                found[centre.backs_up] = centre.code
+        return found
+
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        """Every site by its code."""
+        positions = {subject: _position(value) for subject, value in self.overridden("position").items()}
+        made = [self._unit_site(unit, positions) for unit in self.declaration.units if unit.code in self.province_of]
+        made += [self._centre_site(centre) for centre in self.centres.values()]
+        return {site.code: site for site in made}
+
+    def _unit_site(self, unit: Unit, positions: Mapping[str, tuple[float, float]]) -> Site:
+        province, number = self.province_of[unit.code], self.numbers[unit.code]
+        home = self.homes[province]
+        latitude, longitude = positions.get(unit.code, (unit.latitude, unit.longitude))
+        return Site(
             code=unit.code,
             name=unit.name,
-            region=region,
-            latitude=unit.latitude,
-            longitude=unit.longitude,
+            region=self.centres[home].region,
+            latitude=latitude,
+            longitude=longitude,
             unit=unit,
             centre=None,
+            number=number,
+            home=home,
+            province=province,
+            access_level=1 if unit.level is UnitLevel.PROVINCE else 2,
+            prefixes=self._site_prefixes(number),
         )
-    for centre in declaration.centres.centres:
-        sites[centre.code] = Site(
+
+    def _centre_site(self, centre: Centre) -> Site:
+        number = centre.number * CORES_PER_SITE if centre.kind.is_core else FIRST_EDGE + centre.number
+        return Site(
             code=centre.code,
             name=centre.name,
             region=centre.region,
@@ -224,245 +295,344 @@ def _sites(declaration: Declaration) -> dict[str, Site]:
             longitude=centre.longitude,
             unit=None,
             centre=centre,
+            number=number,
+            home=centre.attached_to or centre.code,
+            province=None,
+            access_level=1,
+            prefixes=self._site_prefixes(number),
         )
-    return sites
 
-
-def homes_of_provinces(declaration: Declaration) -> dict[str, str]:
-    """Return the regional centre of each province: the overridden one, else the nearest (by code, if equally near)."""
-    overridden = {item.subject: item.value for item in declaration.overrides if item.fact == "homed_at"}
-    regional = [centre for centre in declaration.centres.centres if centre.kind is CentreKind.REGIONAL]
-    return {
-        unit.code: overridden.get(
-            unit.code,
-            min(regional, key=lambda centre: (_distance(unit, centre), centre.code)).code,
-        )
-        for unit in declaration.units
-        if unit.level is UnitLevel.PROVINCE
-    }
-
-
-def _distance(unit: Unit, centre: Centre) -> float:
-    """Great-circle distance in radians (haversine formula)."""
-    latitude, other = math.radians(unit.latitude), math.radians(centre.latitude)
-    across = math.radians(centre.longitude - unit.longitude)
-    half = math.sin((other - latitude) / 2) ** 2 + math.cos(latitude) * math.cos(other) * math.sin(across / 2) ** 2
-    return 2 * math.asin(math.sqrt(half))
-
-
-def _places(declaration: Declaration, sites: Mapping[str, Site]) -> dict[str, _Place]:
-    base = declaration.network.as_number_base
-    places: list[_Place] = []
-
-    def add(name: str, role: Role, number: int, site: str, *, as_number: int = 0, **more: str) -> None:
-        places.append(
-            _Place(
-                name=name,
-                role=role,
-                number=number,
-                site=sites[site],
-                plane=more.get("plane"),
-                as_number=as_number or base + number,
-                cluster=more.get("cluster"),
+    def _site_prefixes(self, number: int) -> tuple[SitePrefix, ...]:
+        pool = self.network.pools.sites
+        first4 = int(pool.ipv4.network_address) + (number << SITE_BITS4)
+        first6 = int(pool.ipv6.network_address) + (number << SITE_BITS6)
+        return tuple(
+            SitePrefix(
+                tenancy_class=kind.name,
+                prefix=DualStack(
+                    ipv4=IPv4Network((first4 + (kind.slot << CLASS_BITS4), 32 - CLASS_BITS4)),
+                    ipv6=IPv6Network((first6 + (kind.slot << CLASS_BITS6), 128 - CLASS_BITS6)),
+                ),
             )
+            for kind in _by(self.network.tenancy_classes, "name")
         )
 
-    firsts = {
-        UnitLevel.PROVINCE: (Role.PROVINCE, FIRST_PROVINCE),
-        UnitLevel.DISTRICT: (Role.DISTRICT, FIRST_DISTRICT),
-        UnitLevel.COMMUNE: (Role.COMMUNE, 0),
-    }
-    for unit in declaration.units:
-        if unit.level in firsts:
-            role, first = firsts[unit.level]
-            add(node_name_of_unit(unit), role, first + int(unit.code), unit.code)
-    edges = {
-        CentreKind.GATEWAY: Role.GATEWAY,
-        CentreKind.MINISTRY: Role.MINISTRY,
-        CentreKind.OPERATIONS: Role.OPERATIONS,
-    }
-    for centre in declaration.centres.centres:
-        if centre.kind in edges:
-            name = f"{centre.code}-1" if centre.kind is CentreKind.OPERATIONS else centre.code
-            add(name, edges[centre.kind], FIRST_EDGE + centre.number, centre.code)
-        else:
-            for index, plane in enumerate(_by(declaration.network.planes, "name")):
-                number = FIRST_CORE + centre.number * 10 + index
-                name = f"core-{plane.name}-{centre.code}"
-                add(name, Role.CORE, number, centre.code, as_number=plane.as_number, plane=plane.name)
-    for cluster in declaration.clusters.clusters:
-        for host in cluster.hosts:
-            add(host.name, Role.CLUSTER, FIRST_HOST + host.number, cluster.site, cluster=cluster.id)
-    return {place.name: place for place in places}
-
-
-def _wires(declaration: Declaration, places: Mapping[str, _Place]) -> list[_Wire]:
-    network = declaration.network
-    classes = {link_class.name: link_class for link_class in network.link_classes}
-    homes = homes_of_provinces(declaration)
-    by_code = {unit.code: unit for unit in declaration.units}
-    attached = {centre.code: centre.attached_to for centre in declaration.centres.centres if centre.attached_to}
-    wires: list[_Wire] = []
-
-    def to_both_planes(lower: str, centre: str, link_class: str) -> None:
-        for slot, plane in enumerate(_by(network.planes, "name")):
-            wires.append(
-                _Wire(
-                    lower=lower,
-                    upper=f"core-{plane.name}-{centre}",
-                    slot=slot,
-                    link_class=classes[link_class],
-                    plane=plane.name,
-                    route=f"{lower}/{plane.name}",
+    @cached_property
+    def posts(self) -> dict[str, _Post]:
+        """Every node before it has links, by its name."""
+        base, sites = self.network.as_number_base, self.sites
+        made: list[_Post] = []
+        for unit in self.declaration.units:
+            if unit.level in _ROLES:
+                identity = identity_of(unit)
+                made.append(
+                    _Post(
+                        name=node_name_of_unit(unit),
+                        role=_ROLES[unit.level],
+                        number=self.numbers[unit.code],
+                        identity=identity,
+                        site=sites[unit.code],
+                        as_number=base + identity,
+                    )
                 )
+        for centre in self.centres.values():
+            site = sites[centre.code]
+            if centre.kind in _EDGES:
+                identity = FIRST_EDGE_IDENTITY + centre.number
+                name, role = node_name_of_edge(centre), _EDGES[centre.kind]
+                made.append(
+                    _Post(
+                        name=name,
+                        role=role,
+                        number=site.number,
+                        identity=identity,
+                        site=site,
+                        as_number=base + identity,
+                    )
+                )
+            else:
+                for index, plane in enumerate(self.planes):
+                    made.append(
+                        _Post(
+                            name=f"core-{plane.name}-{centre.code}",
+                            role=Role.CORE,
+                            number=site.number + index,
+                            identity=site.number + index,
+                            site=site,
+                            plane=plane.name,
+                            as_number=plane.as_number,
+                        )
+                    )
+        for cluster in self.declaration.clusters.clusters:
+            for host in cluster.hosts:
+                identity = FIRST_HOST_IDENTITY + host.number
+                made.append(
+                    _Post(
+                        name=host.name,
+                        role=Role.CLUSTER,
+                        number=FIRST_HOST + host.number,
+                        identity=identity,
+                        site=sites[cluster.site],
+                        as_number=base + identity,
+                        cluster=cluster.id,
+                    )
+                )
+        return {post.name: post for post in made}
+
+    @cached_property
+    def wires(self) -> list[_Wire]:
+        """Every link, sorted by name."""
+        made = [*self._backbone(), *(wire for post in self.posts.values() for wire in self._ways_up(post))]
+        return sorted(made, key=lambda wire: wire.name)
+
+    def _backbone(self) -> Iterator[_Wire]:
+        """Yield the links between core sites.
+
+        A pair's addresses follow from its sites' numbers, whatever other links there are: numbers a < b have the index
+        b(b-1)/2 + a, with four addresses, two a plane.
+        """
+        network = self.network
+        declared = [
+            (plane, link.ends, link.link_class, link.route)
+            for link in network.backbone
+            for plane in self.planes
+            if plane.name == link.plane
+        ]
+        declared += [
+            (plane, ends, ring.link_class, f"{ring.name}/{plane.name}/{'-'.join(ends)}")
+            for ring in network.rings
+            for ends in ring_links(ring)
+            for plane in self.planes
+        ]
+        for plane, ends, link_class, route in declared:
+            lower, upper = sorted(ends)
+            low, high = sorted(self.centres[end].number for end in ends)
+            yield _Wire(
+                lower=f"core-{plane.name}-{lower}",
+                upper=f"core-{plane.name}-{upper}",
+                pool=network.pools.backbone,
+                offset=((high * (high - 1) // 2 + low) * len(self.planes) + self.planes.index(plane)) * 2,
+                link_class=self._classes[link_class],
+                plane=plane.name,
+                route=route,
             )
 
-    def to_one(lower: str, upper: str, link_class: str, *, is_overlay: bool = False) -> None:
-        chosen = classes[link_class]
-        route = f"{lower}/{upper}"
-        wires.append(
-            _Wire(lower=lower, upper=upper, slot=0, link_class=chosen, plane=None, route=route, is_overlay=is_overlay)
+    @cached_property
+    def _classes(self) -> dict[str, LinkClass]:
+        return {link_class.name: link_class for link_class in self.network.link_classes}
+
+    @cached_property
+    def _class_overrides(self) -> dict[str, str]:
+        return self.overridden("link_class")
+
+    def _ways_up(self, post: _Post) -> Iterator[_Wire]:
+        site = post.site
+        unit, centre = site.unit, site.centre
+        if post.role is Role.CLUSTER:
+            if unit is not None:
+                yield self._up(post, node_name_of_unit(unit), 0, "provincial")
+            elif centre is not None and not centre.kind.is_core:
+                yield self._up(post, node_name_of_edge(centre), 0, "centre")
+            else:
+                yield from self._up_both_planes(post, (site.code, site.code), "centre")
+        elif centre is not None and not centre.kind.is_core:
+            yield from self._up_both_planes(post, self._pair(site.home), "centre")
+        elif unit is not None:
+            link_class = self._class_overrides.get(unit.code, _UPLINK_CLASS[unit.level])
+            if unit.level is UnitLevel.PROVINCE:
+                yield from self._up_both_planes(post, self._pair(site.home), link_class)
+            else:
+                above = node_name_of_unit(self.units[unit.parent or ""])
+                yield self._up(post, above, 0, link_class, is_overlay=post.role is Role.COMMUNE)
+
+    def _pair(self, home: str) -> tuple[str, str]:
+        """Return the core sites that serve each plane of what is homed at one."""
+        return home, self.partners[home]
+
+    def _up_both_planes(self, post: _Post, core_sites: tuple[str, str], link_class: str) -> Iterator[_Wire]:
+        for slot, (plane, where) in enumerate(zip(self.planes, core_sites, strict=True)):  # the checks ask for two
+            yield self._up(post, f"core-{plane.name}-{where}", slot, link_class, plane=plane.name)
+
+    def _up(
+        self,
+        post: _Post,
+        upper: str,
+        slot: int,
+        link_class: str,
+        *,
+        plane: str | None = None,
+        is_overlay: bool = False,
+    ) -> _Wire:
+        return _Wire(
+            lower=post.name,
+            upper=upper,
+            pool=self.network.pools.links,
+            offset=post.number * 4 + slot * 2,
+            link_class=self._classes[link_class],
+            plane=plane,
+            route=f"{post.name}/{plane or upper}",
+            is_overlay=is_overlay,
         )
 
-    for link in network.backbone:
-        lower, upper = sorted(f"core-{link.plane}-{end}" for end in link.ends)
-        chosen = classes[link.link_class]
-        slot = sum(1 for wire in wires if wire.lower == lower)
-        wires.append(_Wire(lower=lower, upper=upper, slot=slot, link_class=chosen, plane=link.plane, route=link.route))
-    for place in places.values():
-        unit = place.site.unit
-        if place.role is Role.CLUSTER:
-            if unit is not None:
-                to_one(place.name, node_name_of_unit(unit), "provincial")
-            elif place.site.code in attached:
-                to_one(place.name, place.site.code, "centre")
-            else:
-                to_both_planes(place.name, place.site.code, "centre")
-        elif place.role in (Role.MINISTRY, Role.GATEWAY, Role.OPERATIONS):
-            to_both_planes(place.name, attached[place.site.code], "centre")
-        elif unit is not None and place.role is Role.PROVINCE:
-            to_both_planes(place.name, homes[unit.code], "provincial")
-        elif unit is not None and unit.parent is not None:
-            parent = by_code[unit.parent]
-            is_commune = place.role is Role.COMMUNE
-            to_one(place.name, node_name_of_unit(parent), "access" if is_commune else "district", is_overlay=is_commune)
-    return wires
+    def links(self) -> Iterator[Link]:
+        """Yield every link, by name."""
+        below: dict[str, list[str]] = defaultdict(list)
+        for unit in self.declaration.units:
+            if unit.level is UnitLevel.COMMUNE:
+                above: Unit | None = unit
+                while above is not None and above.level is not UnitLevel.COUNTRY:
+                    below[node_name_of_unit(above)].append(unit.code)
+                    above = self.units.get(above.parent or "")
+        communes = {name: tuple(sorted(codes)) for name, codes in below.items()}
+        for wire in self.wires:
+            yield Link(
+                name=wire.name,
+                ends=(wire.lower, wire.upper),
+                link_class=wire.link_class,
+                plane=wire.plane,
+                route=wire.route,
+                communes=communes.get(wire.lower, ()),
+            )
 
+    def nodes(self) -> Iterator[Node]:
+        """Yield every node, by name."""
+        posts, pools = self.posts, self.network.pools
+        joints: dict[str, _Joints] = defaultdict(_Joints)
+        for wire in self.wires:
+            lower, upper = posts[wire.lower], posts[wire.upper]
+            self._join(wire, lower, upper, joints[lower.name], is_lower=True)
+            self._join(wire, upper, lower, joints[upper.name], is_lower=False)
+        cores = [post for post in posts.values() if post.role is Role.CORE]
+        for post in cores:
+            joints[post.name].sessions += [
+                Session(
+                    peer=peer.name,
+                    kind=SessionKind.INTERNAL,
+                    peer_as=peer.as_number,
+                    interface="lo",
+                    peer_addresses=_at(pools.loopbacks, peer.number),
+                    is_upward=False,
+                )
+                for peer in cores
+                if peer.plane == post.plane and peer is not post
+            ]
+        resolvers: dict[str, tuple[str, ...]] = {}
+        for post in sorted(posts.values(), key=lambda post: post.name):
+            joint, home = joints[post.name], post.site.home
+            if home not in resolvers:
+                resolvers[home] = self._resolvers_near(home)
+            yield Node(
+                name=post.name,
+                role=post.role,
+                number=post.number,
+                identity=post.identity,
+                site=post.site,
+                plane=post.plane,
+                as_number=post.as_number,
+                loopback=_at(pools.loopbacks, post.number),
+                management=_management(pools.management, post.number),
+                interfaces=_by(joint.interfaces, "name"),
+                tunnels=_by(joint.tunnels, "name"),
+                sessions=_by(joint.sessions, "peer"),
+                clocks=() if post.role is Role.CORE else self._cores_for(home),
+                resolvers=resolvers[home],
+                cluster=post.cluster,
+            )
 
-def _link_name(wire: _Wire) -> str:
-    return f"{wire.lower}--{wire.upper}"
-
-
-def _communes_above(declaration: Declaration, wires: Iterable[_Wire]) -> dict[str, tuple[str, ...]]:
-    """For each node, the codes of the communes at or below it."""
-    uppers: dict[str, set[str]] = defaultdict(set)
-    for wire in wires:
-        uppers[wire.lower].add(wire.upper)
-    found: dict[str, set[str]] = defaultdict(set)
-    for unit in declaration.units:
-        if unit.level is not UnitLevel.COMMUNE:
-            continue
-        frontier = {node_name_of_unit(unit)}
-        while frontier:
-            for name in frontier:
-                found[name].add(unit.code)
-            frontier = {upper for name in frontier if not name.startswith("core-") for upper in uppers[name]}
-    return {name: tuple(sorted(codes)) for name, codes in found.items()}
-
-
-def _nodes(network: NetworkFile, places: Mapping[str, _Place], wires: Iterable[_Wire]) -> tuple[Node, ...]:
-    interfaces: dict[str, list[Interface]] = defaultdict(list)
-    tunnels: dict[str, list[Tunnel]] = defaultdict(list)
-    sessions: dict[str, list[Session]] = defaultdict(list)
-    pools = network.pools
-    loopbacks = {name: _at(pools.loopbacks, place.number) for name, place in places.items()}
-    for wire in wires:
-        lower, upper = places[wire.lower], places[wire.upper]
-        first = lower.number * 4 + wire.slot * 2
-        ends = [(lower, upper, first, first + 1), (upper, lower, first + 1, first)]
-        for place, peer, mine, theirs in ends:
-            interface = Interface(
+    def _join(self, wire: _Wire, post: _Post, peer: _Post, joint: _Joints, *, is_lower: bool) -> None:
+        """Add one end of a link: its interface, its tunnel if it has one, its session unless it is inside a plane."""
+        mine, theirs = (0, 1) if is_lower else (1, 0)
+        here4, here6 = _interfaces(wire.pool, wire.offset + mine)
+        over, addresses = peer.name, _at(wire.pool, wire.offset + theirs)
+        joint.interfaces.append(
+            Interface(
                 name=peer.name,
-                link=_link_name(wire),
+                link=wire.name,
                 peer=peer.name,
                 plane=wire.plane,
-                ipv4=IPv4Interface(f"{_at(pools.links, mine).ipv4}/31"),
-                ipv6=IPv6Interface(f"{_at(pools.links, mine).ipv6}/127"),
-                peer_addresses=_at(pools.links, theirs),
+                ipv4=here4,
+                ipv6=here6,
+                peer_addresses=addresses,
             )
-            interfaces[place.name].append(interface)
-            over, peer_addresses = interface.name, interface.peer_addresses
-            if wire.is_overlay:
-                offset = lower.number * 2
-                inner, outer = (offset, offset + 1) if place is lower else (offset + 1, offset)
-                tunnel = Tunnel(
-                    name=f"wg-{peer.site.code}",
-                    peer=peer.name,
-                    underlay=interface.name,
-                    ipv4=IPv4Interface(f"{_at(pools.overlays, inner).ipv4}/31"),
-                    ipv6=IPv6Interface(f"{_at(pools.overlays, inner).ipv6}/127"),
-                    peer_addresses=_at(pools.overlays, outer),
-                    listen_port=_wireguard_port(network, place, lower),
-                    endpoint=interface.peer_addresses.ipv6,
-                    endpoint_port=_wireguard_port(network, peer, lower),
-                )
-                tunnels[place.name].append(tunnel)
-                over, peer_addresses = tunnel.name, tunnel.peer_addresses
-            if place.as_number != peer.as_number:
-                sessions[place.name].append(
-                    Session(
-                        peer=peer.name,
-                        kind=SessionKind.EXTERNAL,
-                        peer_as=peer.as_number,
-                        interface=over,
-                        peer_addresses=peer_addresses,
-                        is_upward=place is lower,
-                    )
-                )
-    for place in places.values():
-        for peer in places.values():
-            if place.role is Role.CORE and peer.role is Role.CORE and place.plane == peer.plane and place is not peer:
-                sessions[place.name].append(
-                    Session(
-                        peer=peer.name,
-                        kind=SessionKind.INTERNAL,
-                        peer_as=peer.as_number,
-                        interface="lo",
-                        peer_addresses=loopbacks[peer.name],
-                        is_upward=False,
-                    )
-                )
-    return tuple(
-        Node(
-            name=place.name,
-            role=place.role,
-            number=place.number,
-            site=place.site,
-            plane=place.plane,
-            as_number=place.as_number,
-            loopback=loopbacks[place.name],
-            management=_management(pools.management, place.number),
-            interfaces=_by(interfaces[place.name], "name"),
-            tunnels=_by(tunnels[place.name], "name"),
-            sessions=_by(sessions[place.name], "peer"),
-            cluster=place.cluster,
         )
-        for place in sorted(places.values(), key=lambda place: place.name)
-    )
+        if wire.is_overlay:
+            commune = post if is_lower else peer
+            pool, first = self.network.pools.overlays, commune.number * 2
+            inner4, inner6 = _interfaces(pool, first + mine)
+            over, endpoint = f"wg-{peer.site.code}", addresses.ipv6
+            addresses = _at(pool, first + theirs)
+            at_commune, at_parent = self.network.wireguard_port, FIRST_PORT + commune.identity % PORTS
+            joint.tunnels.append(
+                Tunnel(
+                    name=over,
+                    peer=peer.name,
+                    underlay=peer.name,
+                    ipv4=inner4,
+                    ipv6=inner6,
+                    peer_addresses=addresses,
+                    listen_port=at_commune if is_lower else at_parent,
+                    endpoint=endpoint,
+                    endpoint_port=at_parent if is_lower else at_commune,
+                )
+            )
+        if post.as_number != peer.as_number:
+            joint.sessions.append(
+                Session(
+                    peer=peer.name,
+                    kind=SessionKind.EXTERNAL,
+                    peer_as=peer.as_number,
+                    interface=over,
+                    peer_addresses=addresses,
+                    is_upward=is_lower,
+                )
+            )
+
+    def _cores_for(self, home: str) -> tuple[str, ...]:
+        """Return the core routers that serve what is homed at a core site, one a plane."""
+        return tuple(f"core-{plane.name}-{site}" for plane, site in zip(self.planes, self._pair(home), strict=True))
+
+    def _resolvers_near(self, home: str) -> tuple[str, ...]:
+        """Return the operations centres' nodes nearest to a core site, at most three, those of its region first."""
+        here = self.centres[home]
+        known = [centre for centre in self.centres.values() if centre.kind is CentreKind.OPERATIONS]
+
+        def nearness(centre: Centre) -> tuple[bool, float, str]:
+            return centre.region is not here.region, _distance(centre, here), centre.code
+
+        return tuple(node_name_of_edge(centre) for centre in sorted(known, key=nearness)[:RESOLVERS])
 
 
-def _wireguard_port(network: NetworkFile, place: _Place, commune: _Place) -> int:
-    """Return the declared port for a commune, for its district one derived from the commune's code."""
-    return network.wireguard_port if place is commune else 20_000 + commune.number % 20_000
+@dataclass(kw_only=True)
+class _Joints:
+    """What a node's links give it, while they are gathered."""
+
+    interfaces: list[Interface] = field(default_factory=list)
+    tunnels: list[Tunnel] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+
+
+def _position(value: str) -> tuple[float, float]:
+    latitude, longitude = (float(part) for part in value.split(","))
+    return latitude, longitude
 
 
 def _at(pool: DualStack, offset: int) -> Addresses:
-    return Addresses(ipv4=pool.ipv4.network_address + offset, ipv6=pool.ipv6.network_address + offset)
+    return Addresses(
+        ipv4=IPv4Address(int(pool.ipv4.network_address) + offset),
+        ipv6=IPv6Address(int(pool.ipv6.network_address) + offset),
+    )
+
+
+def _interfaces(pool: DualStack, offset: int) -> tuple[IPv4Interface, IPv6Interface]:
+    """Return an end of a point-to-point link in each family (RFC 3021, RFC 6164)."""
+    return (
+        IPv4Interface((int(pool.ipv4.network_address) + offset, 31)),
+        IPv6Interface((int(pool.ipv6.network_address) + offset, 127)),
+    )
 
 
 def _management(pool: DualStack, number: int) -> tuple[IPv4Interface, IPv6Interface]:
-    address = _at(pool, number)
     return (
-        IPv4Interface(f"{address.ipv4}/{pool.ipv4.prefixlen}"),
-        IPv6Interface(f"{address.ipv6}/{pool.ipv6.prefixlen}"),
+        IPv4Interface((int(pool.ipv4.network_address) + number, pool.ipv4.prefixlen)),
+        IPv6Interface((int(pool.ipv6.network_address) + number, pool.ipv6.prefixlen)),
     )

@@ -6,13 +6,14 @@ declaration, so that renaming or re-parenting a thing changes neither its identi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from inventories.constraints import Between, Pattern
 
@@ -58,10 +59,16 @@ class CentreKind(StrEnum):
     """What a site that is no administrative unit is there for."""
 
     REGIONAL = "regional"
-    BACKUP = "backup"
+    BACKUP = "backup"  # stands in for a regional centre
+    METRO = "metro"  # on a metropolitan ring
     OPERATIONS = "operations"
     GATEWAY = "gateway"
     MINISTRY = "ministry"
+
+    @property
+    def is_core(self) -> bool:
+        """Whether the site has a router in each plane of the backbone."""
+        return self in (CentreKind.REGIONAL, CentreKind.BACKUP, CentreKind.METRO)
 
 
 class Role(StrEnum):
@@ -132,22 +139,48 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """A site that is no administrative unit: a regional or operations centre, a gateway, a ministry's edge."""
+    """A site that is no administrative unit; Decision 33/2025/QĐ-TTg names the kinds."""
 
     code: Identifier
     name: str
     kind: CentreKind
     region: Region
-    number: Annotated[int, Between(1, 99)]
+    number: Annotated[int, Between(1, 255)]
     latitude: float
     longitude: float
-    attached_to: str | None = None  # the regional centre it is linked to; none for a regional centre itself
+    attached_to: str | None = None  # the core site it is linked to; none for a core site itself
     agency: str | None = None  # whose edge it is, for a ministry's
+    backs_up: str | None = None  # the regional centre that a backup centre stands in for
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenancyClass:
+    """A kind of traffic that the network keeps apart from every other (Circular 06/2026/TT-BKHCN, articles 6 and 7).
+
+    `number` is the VRF's table and route target; `slot` is the part of each site's prefix that the class has.
+    """
+
+    name: Identifier
+    title: Text
+    number: Annotated[int, Between(1, 4_000)]
+    slot: Annotated[int, Between(0, 3)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitePrefix:
+    """The network that a site hands over to its agencies in one tenancy class."""
+
+    tenancy_class: str
+    prefix: DualStack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A place with nodes: a unit's or a centre's."""
+    """A place with nodes: a unit's or a centre's.
+
+    `number` is its place in the address plan (inventories/numbering.py); `home` is the core site whose plane-a router
+    serves it; `access_level` is 1 for what must have two channels by two routes, else 2 (Decision 33/2025/QĐ-TTg).
+    """
 
     code: str
     name: str
@@ -156,6 +189,16 @@ class Site:
     longitude: float
     unit: Unit | None
     centre: Centre | None
+    number: int
+    home: str
+    province: str | None  # the code of the province it lies in, for a unit's
+    access_level: int
+    prefixes: tuple[SitePrefix, ...]
+
+    @property
+    def level(self) -> UnitLevel | None:
+        """The level of its unit; None for a centre."""
+        return self.unit.level if self.unit is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +289,7 @@ class Node:
     name: NodeName
     role: Role
     number: int  # unique in the nation; all its addresses derive from it
+    identity: int  # unique in the nation and the same whatever its parent; its AS number derives from it
     site: Site
     plane: str | None
     as_number: AsNumber
@@ -254,6 +298,10 @@ class Node:
     interfaces: tuple[Interface, ...]
     tunnels: tuple[Tunnel, ...]
     sessions: tuple[Session, ...]
+    # The nodes it takes its time from. None for a core, which has a clock of its own: cores that followed each other
+    # would make each plane an island with a time of its own, and who is on both would hold all of them to be wrong.
+    clocks: tuple[str, ...]
+    resolvers: tuple[str, ...]  # the nodes it asks for names, nearest first
     cluster: str | None = None
 
     @cached_property
@@ -282,7 +330,7 @@ class ClusterHost:
     """A declared machine of a cluster."""
 
     name: NodeName
-    number: Annotated[int, Between(100, 199)]
+    number: Annotated[int, Between(1, 2047)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,9 +468,20 @@ class Override:
     place: str = field(default="", metadata={"filled_by_reader": True})  # file:line
 
 
+class Place(NamedTuple):
+    """The line that declares `subject` (such as `platform/nixa`) or one fact of it (`platform/nixa.port`)."""
+
+    subject: str
+    file: str  # relative to the declaration's directory
+    line: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Nation:
-    """The whole nation, declared and expanded; every tuple is sorted by its members' identifier."""
+    """The whole nation, declared and expanded; everything is sorted by its members' identifier.
+
+    Sites, nodes and links are made when they are first looked at (inventories/deferred.py).
+    """
 
     name: Identifier
     title: Text
@@ -432,12 +491,14 @@ class Nation:
     units: tuple[Unit, ...]
     centres: tuple[Centre, ...]
     planes: tuple[Plane, ...]
+    tenancy_classes: tuple[TenancyClass, ...]
     prefixes: tuple[DualStack, ...]  # loopbacks, links, overlays, pods, services: everything inside the network
     management: DualStack
     bgp_hold: timedelta
     maximum_prefixes: int
-    nodes: tuple[Node, ...]
-    links: tuple[Link, ...]
+    sites: Sequence[Site]
+    nodes: Sequence[Node]
+    links: Sequence[Link]
     tiers: tuple[TierRules, ...]
     log_retention: tuple[LogRetention, ...]
     clusters: tuple[Cluster, ...]
@@ -445,11 +506,11 @@ class Nation:
     platforms: tuple[Platform, ...]
     objectives: tuple[ServiceObjective, ...]
     overrides: tuple[Override, ...]
-    places: tuple[tuple[str, str], ...] = ()  # subject, or subject.fact, and the file:line that declares it
+    places: Sequence[Place] = ()
 
     @cached_property
-    def _place_by_name(self) -> dict[str, str]:
-        return dict(self.places)
+    def _place_by_name(self) -> dict[str, Place]:
+        return {place.subject: place for place in self.places}
 
     def place_of(self, subject: str, fact: str = "") -> str:
         """Return the file:line that declares a subject such as `platform/nixa`, or one fact of it.
@@ -457,7 +518,13 @@ class Nation:
         The nearest known place where that line is not known: the subject's, else the declaration's directory.
         """
         known = self._place_by_name
-        return known.get(f"{subject}.{fact}") or known.get(subject) or str(self.directory)
+        place = known.get(f"{subject}.{fact}") or known.get(subject)
+        return f"{self.directory / place.file}:{place.line}" if place else str(self.directory)
+
+    @cached_property
+    def site_by_code(self) -> dict[str, Site]:
+        """Every site by its code."""
+        return {site.code: site for site in self.sites}
 
     @cached_property
     def node_by_name(self) -> dict[str, Node]:
@@ -505,6 +572,16 @@ class Nation:
     def with_role(self, *roles: Role) -> tuple[Node, ...]:
         """Return the nodes that have one of the roles."""
         return tuple(node for node in self.nodes if node.role in roles)
+
+    def agency_at(self, site: Site) -> Agency | None:
+        """Return the agency that a site serves: the ministry whose edge it is, or its province's."""
+        if site.centre is not None:
+            return self.agency_by_id.get(site.centre.agency or "")
+        return self._agency_by_unit.get(site.province or "")
+
+    @cached_property
+    def _agency_by_unit(self) -> dict[str, Agency]:
+        return {agency.unit: agency for agency in self.agencies if agency.unit is not None}
 
     def hosts_of(self, cluster: Cluster) -> tuple[Node, ...]:
         """Return the nodes that make up the cluster."""

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 
 from inventories.declaration import Declaration
+from inventories.model import Place
 from inventories.reading import Reader
 
 
-def places_of(declaration: Declaration, reader: Reader) -> tuple[tuple[str, str], ...]:
-    """Return (subject or subject.fact, file:line) for everything that is declared.
+def places_of(declaration: Declaration, reader: Reader) -> tuple[Place, ...]:
+    """Return the place of everything that is declared, and of its facts.
 
-    Subjects are `platform/`, `cluster/`, `agency/`, `tier/`, `plane/` with an identifier, `level/` with a security
-    level and `site/` with a unit's or a centre's code.
+    Subjects are `platform/`, `cluster/`, `agency/`, `objective/`, `tier/`, `plane/`, `ring/`, `link-class/` and
+    `tenancy-class/` with an identifier, `level/` with a security level and `site/` with a unit's or a centre's code.
     """
-    found: list[tuple[str, str]] = []
+    found: list[Place] = []
     listed: tuple[tuple[str, str, str, str, Sequence[object]], ...] = (
         ("platform", "id", "platforms.yaml", "platforms", declaration.platforms.platforms),
         ("cluster", "id", "clusters.yaml", "clusters", declaration.clusters.clusters),
@@ -23,17 +24,24 @@ def places_of(declaration: Declaration, reader: Reader) -> tuple[tuple[str, str]
         ("tier", "name", "tiers.yaml", "tiers", declaration.tiers.tiers),
         ("level", "level", "tiers.yaml", "log_retention", declaration.tiers.log_retention),
         ("plane", "name", "network.yaml", "planes", declaration.network.planes),
+        ("tenancy-class", "name", "network.yaml", "tenancy_classes", declaration.network.tenancy_classes),
+        ("link-class", "name", "network.yaml", "link_classes", declaration.network.link_classes),
+        ("ring", "name", "network.yaml", "rings", declaration.network.rings),
+        ("objective", "id", "objectives.yaml", "objectives", declaration.objectives.objectives),
         ("site", "code", "centres.yaml", "centres", declaration.centres.centres),
     )
     for kind, key, file, path, things in listed:
+        home = reader.home_of(file)
         for index, thing in enumerate(things):
             subject = f"{kind}/{getattr(thing, key)}"
-            found.append((subject, reader.place(file, path, index)))
+            found.append(Place(subject, home, reader.line(file, path, index)))
             found.extend(
-                (f"{subject}.{'.'.join(fact)}", reader.place(file, path, index, *fact)) for fact in _facts_of(thing)
+                Place(f"{subject}.{'.'.join(fact)}", home, reader.line(file, path, index, *fact))
+                for fact in _facts_of(thing)
             )
+    units = "units.csv"
     found.extend(
-        (f"site/{unit.code}", reader.place("units.csv", reader.row_of("units.csv", unit))) for unit in declaration.units
+        Place(f"site/{unit.code}", units, reader.line(units, reader.row_of(units, unit))) for unit in declaration.units
     )
     return tuple(found)
 

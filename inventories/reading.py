@@ -12,7 +12,7 @@ import io
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, timedelta
 from enum import Enum
@@ -27,6 +27,7 @@ from inventories.errors import InventoryError
 
 T = TypeVar("T")
 
+OWN_FILES = ("nation.yaml", "units.csv")  # what a declaration never has from the one it is based on
 LARGEST_FILE_BYTES = 16 * 1024 * 1024  # the whole nation's units are 1 MB; more than this is no declaration
 DEEPEST_NESTING = 20
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,6})(ms|s|m|h|d)")
@@ -74,6 +75,7 @@ class Reader:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.base: str | None = None  # another declaration, relative to this one, that has the files this one has not
         self.problems: list[Problem] = []
         self._lines: dict[tuple[str, tuple[str | int, ...]], int] = {}
         self._rows: dict[tuple[str, int], int] = {}
@@ -82,13 +84,23 @@ class Reader:
         """Note a problem; reading goes on, so that the user sees them all."""
         self.problems.append(Problem(code=code, place=place, what=what, remedy=remedy))
 
-    def place(self, file: str, *path: str | int) -> str:
-        """Return file:line of the deepest known part of `path` (keys and indices from the document's root)."""
+    def home_of(self, file: str) -> str:
+        """Return the file's path relative to the directory: its own, or the base's where it has none of its own."""
+        if self.base is not None and file not in OWN_FILES and not (self.directory / file).exists():
+            return f"{self.base}/{file}"
+        return file
+
+    def line(self, file: str, *path: str | int) -> int:
+        """Return the line of the deepest known part of `path` (keys and indices from the document's root)."""
         for length in range(len(path), -1, -1):
             line = self._lines.get((file, path[:length]))
             if line is not None:
-                return f"{self.directory / file}:{line}"
-        return f"{self.directory / file}:1"
+                return line
+        return 1
+
+    def place(self, file: str, *path: str | int) -> str:
+        """Return file:line of the deepest known part of `path`."""
+        return f"{self.directory / self.home_of(file)}:{self.line(file, *path)}"
 
     def row_of(self, file: str, row: object) -> int:
         """Return the index at which `row` (the very object that `read_rows` returned) stands in its file."""
@@ -101,7 +113,7 @@ class Reader:
 
     def read_text(self, file: str) -> str | None:
         """Return a file's text, or None after noting why it cannot be had."""
-        path = self.directory / file
+        path = self.directory / self.home_of(file)
         place = f"{path}:1"
         try:
             size = path.stat().st_size
@@ -144,6 +156,7 @@ class Reader:
         columns = fields(typing.cast("Any", wanted))
         names = [column.name for column in columns]
         optional = {column.name for column in columns if column.default is not MISSING}
+        readers = _cell_readers(wanted)
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             header = next(rows)
@@ -157,12 +170,22 @@ class Reader:
                     self.complain("CGC-113", self.place(file, index), f"has {len(row)} fields", f"give {len(names)}")
                     continue
                 line = rows.line_num
-                cells = {
-                    name: (line, Located(cell, line))
-                    for name, cell in zip(names, row, strict=True)
-                    if cell or name not in optional
-                }
-                value = self._decode(file, Located(cells, line), wanted, (index,))
+                value: T | None
+                try:  # most rows are right, and there are thousands
+                    value = wanted(
+                        **{
+                            name: read(cell)
+                            for name, read, cell in zip(names, readers, row, strict=True)
+                            if cell or name not in optional
+                        }
+                    )
+                except ValueError:
+                    cells = {
+                        name: (line, Located(cell, line))
+                        for name, cell in zip(names, row, strict=True)
+                        if cell or name not in optional
+                    }
+                    value = self._decode(file, Located(cells, line), wanted, (index,))
                 if value is not None:
                     self._rows[file, id(value)] = index
                     found.append(value)
@@ -173,7 +196,7 @@ class Reader:
 
     def _parse(self, file: str, text: str) -> Located | None:
         def refuse(line: int, what: str, remedy: str, code: str = "CGC-102") -> None:
-            self.complain(code, f"{self.directory / file}:{line}", what, remedy)
+            self.complain(code, f"{self.directory / self.home_of(file)}:{line}", what, remedy)
 
         try:
             events = list(yaml.parse(text, Loader=yaml.CBaseLoader))
@@ -272,7 +295,7 @@ class Reader:
         before = len(self.problems)
         for key, (line, _) in node.value.items():
             if key not in names:
-                where = f"{self.directory / file}:{line}"
+                where = f"{self.directory / self.home_of(file)}:{line}"
                 self.complain(
                     "CGC-104", where, f"{called} has the unknown key {key!r}", f"known are {', '.join(names)}"
                 )
@@ -299,6 +322,26 @@ class Reader:
             self._decode(file, item, items[0] if items[-1] is Ellipsis else items[index], (*path, index))
             for index, item in enumerate(node.value)
         )
+
+
+def _cell_readers(wanted: Any) -> list[Callable[[str], Any]]:
+    """Return a function for each field of a dataclass of scalars: the cell's value, or ValueError."""
+    hints = typing.get_type_hints(wanted, include_extras=True)
+    return [_cell_reader(hints[column.name]) for column in fields(wanted)]
+
+
+def _cell_reader(wanted: Any) -> Callable[[str], Any]:
+    constraint: Pattern | Between | None = None
+    if typing.get_origin(wanted) is typing.Annotated:
+        wanted, constraint = typing.get_args(wanted)[:2]
+    if isinstance(wanted, types.UnionType):
+        wanted = next(choice for choice in typing.get_args(wanted) if choice is not types.NoneType)
+
+    def read(cell: str) -> Any:
+        value = _scalar(cell, wanted)
+        return value if constraint is None or constraint.admits(value) else _refuse(cell)
+
+    return read
 
 
 def _by_place(problem: Problem) -> tuple[str, int]:

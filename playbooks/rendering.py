@@ -160,7 +160,9 @@ def _network_files(context: _Context) -> list[BundleFile]:
         ),
         BundleFile(
             path="/etc/resolv.conf",
-            content=context.text("network/resolv.conf.j2", centres=nation.with_role(Role.OPERATIONS)),
+            content=context.text(
+                "network/resolv.conf.j2", centres=[nation.node_by_name[name] for name in node.resolvers]
+            ),
         ),
         BundleFile(path="/etc/hosts", content=context.text("network/hosts.j2", neighbours=_known_by_name(context))),
         BundleFile(path="/etc/systemd/system/frr.service.d/10-cgc.conf", content=drop_in),
@@ -311,19 +313,6 @@ def _access_files(context: _Context) -> list[BundleFile]:
     ]
 
 
-def time_servers_of(nation: Nation, node: Node) -> tuple[Node, ...]:
-    """Return the core routers a node takes its time from, those of its region; a core has a clock of its own.
-
-    Cores that followed each other would make each plane an island with a time of its own, and nodes on both planes
-    would hold all of them to be wrong.
-    """
-    cores = nation.with_role(Role.CORE)
-    if node.role is Role.CORE:
-        return ()
-    near = tuple(core for core in cores if core.site.region is node.site.region)
-    return near or cores
-
-
 def _time_files(context: _Context) -> list[BundleFile]:
     nation, node = context.nation, context.node
     return [
@@ -331,7 +320,7 @@ def _time_files(context: _Context) -> list[BundleFile]:
             path="/etc/chrony/chrony.conf",
             content=context.text(
                 "time/chrony.conf.j2",
-                time_servers=time_servers_of(nation, node),
+                time_servers=[nation.node_by_name[name] for name in node.clocks],
                 serves_time=node.role is Role.CORE,
                 nation_prefixes=(*nation_prefixes(nation, 4), *nation_prefixes(nation, 6)),
             ),

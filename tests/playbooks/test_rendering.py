@@ -21,7 +21,7 @@ from inventories.model import Nation, Role, SessionKind
 from playbooks.bundle import Bundle, BundleFile
 from playbooks.enrolment import Enrolment
 from playbooks.errors import PlaybookError
-from playbooks.rendering import EARLY_UNITS, NODE_PROGRAMS, render, time_servers_of
+from playbooks.rendering import EARLY_UNITS, NODE_PROGRAMS, render
 from playbooks.routing import pods_of_host
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -195,7 +195,7 @@ def test_logs_are_kept_as_long_as_the_highest_level_demands(nation: Nation, bund
 def test_everybody_has_time_from_a_core_router(nation: Nation, bundles: Mapping[str, Bundle]) -> None:
     """Each node asks cores, in both families; a core asks nobody, and only cores answer."""
     for node in nation.nodes:
-        servers = time_servers_of(nation, node)
+        servers = [nation.node_by_name[name] for name in node.clocks]
         assert bool(servers) == (node.role is not Role.CORE)
         assert all(server.role is Role.CORE and server != node for server in servers)
         text = texts(bundles[node.name])["/etc/chrony/chrony.conf"]
