@@ -10,7 +10,7 @@ BIN := .venv/bin
 ROOMS := inventories stacks playbooks exporters policies scripts tests
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CGC_CACHE,CGC_TOOLCHAIN_BASE,PYTHONPYCACHEPREFIX)
 
-.PHONY: rehearse test check bench clean set-up set-up-python format-checked linted typed playbooks-linted yaml-linted fast-tested pins
+.PHONY: rehearse test check bench clean set-up set-up-python format-checked linted typed playbooks-linted yaml-linted fast-tested pins units
 .NOTPARALLEL:
 
 rehearse: set-up ; $(AS_ROOT) $(BIN)/cgc rehearse up
@@ -41,3 +41,6 @@ fast-tested: ; $(BIN)/python -m pytest -q -m "not live and not slow"
 
 # Turns requirements.in and requirements-dev.in into requirements.txt: every version and every hash of every file.
 pins: set-up-python ; $(BIN)/python -m pip install -q uv && $(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements.in requirements-dev.in -o requirements.txt
+
+# Gathers the nation's units and its reform anew from their pinned sources (inventories/SOURCES.md).
+units: set-up-python ; $(BIN)/python -m scripts.gathering_units

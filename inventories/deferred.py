@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector of cycles from walking thousands of new objects again and again: none of them is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Deferred(Sequence[T]):
@@ -19,7 +33,8 @@ class Deferred(Sequence[T]):
 
     def _members(self) -> tuple[T, ...]:
         if self._make is not None:
-            self._made = tuple(self._make())
+            with _uncollected():
+                self._made = tuple(self._make())
             self._make = None
         return self._made
 

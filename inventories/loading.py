@@ -31,15 +31,21 @@ def load_nation(directory: Path, *, today: date | None = None) -> Nation:
 
     `today` (UTC) decides which overrides are past their date. Raises `DeclarationRefusedError` with every problem.
     """
+    declaration, places = load_declaration(directory, today=today)
+    return nation_of(declaration, directory, places)
+
+
+def load_declaration(directory: Path, *, today: date | None = None) -> tuple[Declaration, tuple[Place, ...]]:
+    """Return the sound declaration in `directory`, with the place of everything that it declares."""
     day = today or datetime.now(UTC).date()
     found = compiled.load(directory, today=day)
     if found is None:
-        found = read_nation_text(directory, today=day)
+        found = read_text(directory, today=day)
         compiled.save(directory, *found)
-    return nation_of(found[0], directory, found[1])
+    return found
 
 
-def read_nation_text(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...]]:
+def read_text(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...]]:
     """Read and check a declaration's text; return it with the place of everything that it declares."""
     reader = Reader(directory)
     declaration = read_declaration(reader)

@@ -132,3 +132,34 @@ def identity_of(unit: Unit) -> int:
     """Return a unit's router's identity: unique in the nation and the same whatever its parent."""
     first = {UnitLevel.DISTRICT: FIRST_DISTRICT_IDENTITY, UnitLevel.PROVINCE: FIRST_PROVINCE_IDENTITY}
     return first.get(unit.level, 0) + int(unit.code)
+
+
+def settled(units: Iterable[Unit], overrides: Iterable[Override]) -> dict[str, int]:
+    """Return numbers for those units whose own meets another's, so that all may stand: what overrides are to write.
+
+    The unit with the lower code keeps its number. ValueError, with the unit's code, where a parent has no room left.
+    """
+    by_code = {unit.code: unit for unit in units}
+    given = {item.subject: item.value for item in overrides if item.fact == "number"}
+    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    taken: set[int] = set()
+    waiting: list[Unit] = []
+    for level in _ORDER:
+        for unit in sorted((unit for unit in by_code.values() if unit.level is level), key=lambda unit: unit.code):
+            parent = by_code[unit.parent or ""]
+            usual = numbers.get(parent.code, 0) + slot_of(unit, parent.level)
+            number = parsed(given[unit.code]) if unit.code in given else usual
+            if number in taken:
+                waiting.append(unit)
+            else:
+                numbers[unit.code] = number
+                taken.add(number)
+        for unit in waiting:
+            free = free_number(unit, by_code[unit.parent or ""], numbers, taken)
+            if free is None:
+                raise ValueError(unit.code)
+            found[unit.code] = numbers[unit.code] = free
+            taken.add(free)
+        waiting.clear()
+    return found

@@ -14,7 +14,8 @@ def places_of(declaration: Declaration, reader: Reader) -> tuple[Place, ...]:
     """Return the place of everything that is declared, and of its facts.
 
     Subjects are `platform/`, `cluster/`, `agency/`, `objective/`, `tier/`, `plane/`, `ring/`, `link-class/` and
-    `tenancy-class/` with an identifier, `level/` with a security level and `site/` with a unit's or a centre's code.
+    `tenancy-class/` with an identifier, `level/` with a security level, `site/` with a unit's or a centre's code, and
+    `network` and `provincial-agency` by themselves.
     """
     found: list[Place] = []
     listed: tuple[tuple[str, str, str, str, Sequence[object]], ...] = (
@@ -39,6 +40,14 @@ def places_of(declaration: Declaration, reader: Reader) -> tuple[Place, ...]:
                 Place(f"{subject}.{'.'.join(fact)}", home, reader.line(file, path, index, *fact))
                 for fact in _facts_of(thing)
             )
+    network, agencies = reader.home_of("network.yaml"), reader.home_of("agencies.yaml")
+    found.extend(
+        Place(f"network.{'.'.join(fact)}", network, reader.line("network.yaml", *fact))
+        for fact in _facts_of(declaration.network)
+    )
+    if declaration.agencies.each_province is not None:
+        line = reader.line("agencies.yaml", "each_province", "id")
+        found.append(Place("provincial-agency", agencies, line))
     units = "units.csv"
     found.extend(
         Place(f"site/{unit.code}", units, reader.line(units, reader.row_of(units, unit))) for unit in declaration.units
