@@ -109,7 +109,8 @@ def load(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...
         found = _decoder().decode(raw[_DIGEST_BYTES:])
     except (msgspec.DecodeError, ValueError):
         return None
-    if found.base_digest != _base_digest(directory, found.declaration):
+    base = found.declaration.nation.based_on
+    if base is not None and found.base_digest != digest_of(directory / base):
         return None
     if any(override.until < today for override in found.declaration.overrides):
         return None
@@ -117,11 +118,21 @@ def load(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...
     return found.declaration, found.places
 
 
-def save(directory: Path, declaration: Declaration, places: tuple[Place, ...]) -> None:
-    """Keep the compiled form of a sound declaration; where it cannot be written, the text is read again next time."""
-    if not is_worth_it(directory):
+def digests_of(directory: Path, base: str | None) -> tuple[bytes, bytes]:
+    """Return the hash of a declaration's own text and that of the one it is based on, empty where there is none."""
+    return digest_of(directory), digest_of(directory / base) if base is not None else b""
+
+
+def save(
+    directory: Path, declaration: Declaration, places: tuple[Place, ...], *, digests: tuple[bytes, bytes] | None
+) -> None:
+    """Keep the compiled form of a sound declaration; where it cannot be written, the text is read again next time.
+
+    `digests` are those from before the text was read: what somebody changed meanwhile is not kept.
+    """
+    if not is_worth_it(directory) or digests_of(directory, declaration.nation.based_on) != digests:
         return
-    made = Compiled(base_digest=_base_digest(directory, declaration), declaration=declaration, places=places)
+    made = Compiled(base_digest=digests[1], declaration=declaration, places=places)
     payload = msgspec.msgpack.encode(made, enc_hook=str)
     try:
         path = path_of(directory)
@@ -132,11 +143,6 @@ def save(directory: Path, declaration: Declaration, places: tuple[Place, ...]) -
         _forget_unused(path.parent)
     except OSError:
         return  # only time is lost
-
-
-def _base_digest(directory: Path, declaration: Declaration) -> bytes:
-    base = declaration.nation.based_on
-    return digest_of(directory / base) if base is not None else b""
 
 
 def _mark_used(path: Path) -> None:

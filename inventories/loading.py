@@ -40,9 +40,19 @@ def load_declaration(directory: Path, *, today: date | None = None) -> tuple[Dec
     day = today or datetime.now(UTC).date()
     found = compiled.load(directory, today=day)
     if found is None:
+        digests = _digests_before(directory) if compiled.is_worth_it(directory) else None
         found = read_text(directory, today=day)
-        compiled.save(directory, *found)
+        compiled.save(directory, *found, digests=digests)
     return found
+
+
+def _digests_before(directory: Path) -> tuple[bytes, bytes] | None:
+    """Return the hashes of what is about to be read; None where that cannot be read, which reading it will say."""
+    nation = Reader(directory).read("nation.yaml", NationFile)
+    try:
+        return compiled.digests_of(directory, nation.based_on) if nation is not None else None
+    except OSError:
+        return None
 
 
 def read_text(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...]]:

@@ -6,9 +6,8 @@ that turns out wrong is met where few depend on it, and never on both planes at 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from inventories.model import Nation, Node, Role
 
@@ -29,7 +28,7 @@ class Host:
     """A node as Ansible sees it."""
 
     name: str
-    variables: dict[str, Any]
+    variables: dict[str, str | int]
 
 
 def waves_of(nation: Nation) -> tuple[tuple[str, ...], ...]:
@@ -58,45 +57,69 @@ def waves_of(nation: Nation) -> tuple[tuple[str, ...], ...]:
 def hosts_of(nation: Nation) -> tuple[Host, ...]:
     """Return every node as a host, in the order of the waves."""
     return tuple(
-        Host(name=name, variables=variables_of(nation.node_by_name[name])) for wave in waves_of(nation) for name in wave
+        Host(name=name, variables=variables_of(nation, nation.node_by_name[name]))
+        for wave in waves_of(nation)
+        for name in wave
     )
 
 
-def variables_of(node: Node) -> dict[str, Any]:
-    """Return the host variables of a node."""
-    variables: dict[str, Any] = {
+def variables_of(nation: Nation, node: Node) -> dict[str, str | int]:
+    """Return the host variables of a node, all of them in playbooks/knobs.py: FACTS; what it has not is left out."""
+    site = node.site
+    cluster = nation.cluster_by_id[node.cluster] if node.cluster is not None else None
+    agency = nation.agency_by_id[cluster.operator] if cluster is not None else nation.agency_at(site)
+    found: dict[str, str | int | None] = {
         "ansible_host": str(node.management4),
         "ansible_user": "root",
         "ansible_python_interpreter": "/usr/bin/python3",
         "node_role": node.role.value,
+        "site": site.code,
+        "site_name": site.name,
+        "home": site.home,
+        "region": site.region.value,
+        "province": site.province,
+        "level": site.level.value if site.level is not None else None,
+        "access_level": site.access_level,
+        "agency": agency.id if agency is not None else None,
+        "plane": node.plane,
+        "cluster": node.cluster,
+        "tier": cluster.tier.value if cluster is not None else None,
+        "as_number": node.as_number,
+        "loopback4": str(node.loopback.ipv4),
+        "loopback6": str(node.loopback.ipv6),
     }
-    if node.cluster is not None:
-        variables |= {
-            "kubernetes_cluster": node.cluster,
-            "kubernetes_loopback4": str(node.loopback.ipv4),
-            "kubernetes_loopback6": str(node.loopback.ipv6),
-        }
-    return variables
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def groups_of(nation: Nation) -> dict[str, tuple[str, ...]]:
-    """Return the groups and their members, sorted by the group's name."""
+# A group's name begins with the first, and ends with the value of the second.
+_GROUPED_BY = (
+    ("role", "node_role"),
+    ("level", "level"),
+    ("region", "region"),
+    ("province", "province"),
+    ("agency", "agency"),
+    ("plane", "plane"),
+    ("tier", "tier"),
+    ("cluster", "cluster"),
+)
+
+
+def groups_of(nation: Nation, hosts: Sequence[Host]) -> dict[str, tuple[str, ...]]:
+    """Return the groups and their members, both in order: `network`, which is everybody, before the rest by name.
+
+    Ansible lists `all` group by group, so that the first group's order, that of the waves, is the order of `all`.
+    """
     groups: dict[str, list[str]] = {}
 
-    def add(group: str, members: Iterable[str]) -> None:
-        groups.setdefault(group.replace("-", "_"), []).extend(members)
+    def add(prefix: str, value: str | int, member: str) -> None:
+        groups.setdefault(f"{prefix}_{value}".replace("-", "_"), []).append(member)
 
-    for host in hosts_of(nation):
-        node = nation.node_by_name[host.name]
-        add("network", [node.name])
-        add(f"role_{node.role.value}", [node.name])
-        add(f"region_{node.site.region.value}", [node.name])
-        if node.site.unit is not None:
-            add(f"level_{node.site.unit.level.value}", [node.name])
-        if node.plane is not None:
-            add(f"plane_{node.plane}", [node.name])
-        if node.cluster is not None:
-            cluster = nation.cluster_by_id[node.cluster]
-            add(f"tier_{cluster.tier.value}", [node.name])
-            add(f"cluster_{cluster.id}", [node.name])
-    return {group: tuple(members) for group, members in sorted(groups.items())}
+    for host in hosts:
+        for prefix, variable in _GROUPED_BY:
+            if variable in host.variables:
+                add(prefix, host.variables[variable], host.name)
+        centre = nation.node_by_name[host.name].site.centre
+        if centre is not None:
+            add("centre", centre.kind.value, host.name)
+    everybody = {"network": tuple(host.name for host in hosts)}
+    return everybody | {group: tuple(members) for group, members in sorted(groups.items())}

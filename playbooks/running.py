@@ -153,14 +153,13 @@ def run_play(
     path = play if isinstance(play, Path) else ROOM / f"{play}.yml"
     if not path.exists():
         raise PlaybookError("CGC-310", "there is no such play", where=str(path), remedy="name one that is there")
-    directory = directory.absolute()  # ansible-runner takes a relative inventory for the inventory's text
+    directory = directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
     control = directory / "c"
     control.mkdir(parents=True, mode=0o700)
     wanted = set(limit) if limit is not None else {node.name for node in nation.nodes}
     sizes = [len(wanted & set(wave)) for wave in waves_of(nation) if wanted & set(wave)]
-    inventory = directory / "run.nation.yaml"
-    inventory.write_text(f"plugin: nation\ndeclaration: {json.dumps(str(nation.directory.resolve()))}\n")
+    inventory = nation.directory.resolve() / "nation.yaml"  # ansible-runner takes a relative one for its text
     collected = _Events(on_event)
     started = time.monotonic()
     runner = ansible_runner.run(

@@ -1,152 +1,110 @@
-"""`make bench`: measure the targets on this machine, each beside its peer, in one run, interleaved, as ratios.
+"""`make bench`, `python -m tests.bench [P1 P2 …]`: measure targets on this machine, each beside its peer, as ratios.
 
-P5  a run that changes nothing over the rehearsal's hosts: ours (one fingerprint a host) beside plain Ansible tasks
-    for six files and two units a host. Both must say that nothing changed.
-P17 `cgc rehearse up` from nothing running and when already up, with the memory that the machines use.
-
-Writes bench/results.json and prints a table. Needs root, and the set-up of `make bench`.
+Without arguments every row is measured. Ours and the peer's run in turn, and their answers are compared first: a faster
+tool with another answer scores nothing. Writes bench/results.json, where other rows keep what they had, and prints a
+table.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
-import resource
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
-from playbooks.rendering import render_all
-from playbooks.running import HostState, run_play
-from scripts.converging import Outcome, converge_nodes
-from scripts.enrolling import enrolment_of
-from scripts.playing import identity_of
-from scripts.rehearsal.ground import Ground, ground_of
-from scripts.rehearsal.raising import status
+from tests.bench.measuring import ROOT, BenchError, Row, say
 
-ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results.json"
-PLAIN = Path(__file__).with_name("plain_tasks.yml")
-ROUNDS = 5
-FILES = (
-    "/etc/chrony/chrony.conf",
-    "/etc/frr/daemons",
-    "/etc/frr/frr.conf",
-    "/etc/nftables.conf",
-    "/etc/resolv.conf",
-    "/etc/sysctl.d/60-cgc.conf",
-)
-UNITS = ("frr.service", "chrony.service")
-LIMIT_UP_SECONDS, LIMIT_AGAIN_SECONDS, LIMIT_MEMORY_GIB = 300.0, 20.0, 8.0
-LIMIT_P5_SECONDS = 2.0
+# Each row's module, in the order of measuring: P17 raises what P5 runs on.
+MODULES = {
+    "P1": "tests.bench.listing",
+    "P2": "tests.bench.reading",
+    "P17": "tests.bench.raising",
+    "P5": "tests.bench.unchanged",
+}
+PACKAGES = ("ansible-core", "asyncssh", "msgspec", "pulumi", "pydantic")
+HEADINGS = ("target", "ours", "limit", "ours/limit", "peer", "ours/peer", "")
 
 
-def say(line: str) -> None:
-    """Say on standard error what is measured now."""
-    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {line}\n")
-
-
-def measured(work: Callable[[], None]) -> tuple[float, float]:
-    """Return wall seconds and processor seconds (this process and its ended children) of a piece of work."""
-    before = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    began = time.monotonic()
-    work()
-    wall = time.monotonic() - began
-    after = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu = sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
-    return wall, cpu
-
-
-def up(ground: Ground) -> dict[str, float]:
-    """Measure P17; the rehearsal is up afterwards. A rehearsal that is up already is taken down first."""
-    command = [sys.executable, "-m", "scripts", "rehearse"]
-    if any(machine.is_on for machine in status(ground.fabric).machines):
-        subprocess.run([*command, "down"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    found: dict[str, float] = {}
-    for name in ("warm_seconds", "again_seconds"):
-        say(f"P17: cgc rehearse up --no-day ({name})")
-        began = time.monotonic()
-        subprocess.run([*command, "up", "--no-day"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        found[name] = time.monotonic() - began
-    used = sum(machine.memory_bytes or 0 for machine in status(ground.fabric).machines)
-    return {**found, "memory_gib": used / 2**30}
-
-
-def unchanged(ground: Ground) -> dict[str, float]:
-    """Measure P5, ours and the peer's in turn, and hold their answers against each other."""
-    access, nation = ground.access, ground.nation
-    bundles = render_all(nation, enrolment_of(nation, access.state, now=datetime.now(UTC)))
-    plain = access.state / "plain"
-    for name, bundle in bundles.items():
-        for file in bundle.files:
-            if file.path in FILES:
-                path = Path(f"{plain}/{name}{file.path}")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(file.content)
-                path.chmod(file.mode)
-
-    def ours() -> None:
-        outcomes = converge_nodes(nation, access, is_applied=True, report=lambda _line: None)
-        assert {node.outcome for node in outcomes} == {Outcome.AS_DECLARED}, outcomes
-
-    def peer() -> None:
-        with access.network():
-            result = run_play(
-                PLAIN,
-                nation=nation,
-                identity=identity_of(access),
-                directory=access.state / "runs" / "plain",
-                variables={"plain_directory": str(plain), "plain_files": FILES, "plain_units": UNITS},
-            )
-        assert {host.state for host in result.hosts} == {HostState.UNCHANGED}, result.hosts
-
-    taken: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
-    for number in range(ROUNDS):
-        for name, work in (("ours", ours), ("peer", peer)):
-            say(f"P5: {name}, round {number + 1} of {ROUNDS}")
-            taken[name].append(measured(work))
-    return {
-        f"{name}_{part}_seconds": statistics.median(pair[index] for pair in pairs)
-        for name, pairs in taken.items()
-        for index, part in enumerate(("wall", "cpu"))
-    }
-
-
-def main() -> int:
-    """Measure, write and print."""
-    if os.geteuid() != 0:
-        sys.stderr.write("the bench raises the rehearsal, which needs root: run `sudo make bench`\n")
+def main(codes: list[str]) -> int:
+    """Measure the named rows, write and print; 2 for a row that there is not or that needs root, 1 if one fails."""
+    unknown = [code for code in codes if code not in MODULES]
+    if unknown:
+        sys.stderr.write(f"there is no row {', '.join(unknown)}; there are {', '.join(MODULES)}\n")
         return 2
-    ground = ground_of(ROOT / "inventories" / "rehearsal", checkout=ROOT)
-    p17 = up(ground)
-    p5 = unchanged(ground)
-    rows = {
-        "P5 no change, wall": (p5["ours_wall_seconds"], p5["peer_wall_seconds"], LIMIT_P5_SECONDS),
-        "P5 no change, controller CPU": (p5["ours_cpu_seconds"], p5["peer_cpu_seconds"], 1.0),
-        "P17 up, warm (s)": (p17["warm_seconds"], None, LIMIT_UP_SECONDS),
-        "P17 up, already up (s)": (p17["again_seconds"], None, LIMIT_AGAIN_SECONDS),
-        "P17 memory (GiB)": (p17["memory_gib"], None, LIMIT_MEMORY_GIB),
-    }
-    about: Mapping[str, object] = {
-        "at": datetime.now(UTC).isoformat(),
-        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} processors",
-        "versions": {name: version(name) for name in ("ansible-core", "asyncssh", "pulumi")},
-        "hosts": len(ground.nation.nodes),
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({**about, "P5": p5, "P17": p17}, indent=1))
-    sys.stdout.write(f"{'target':32} {'ours':>8} {'peer':>8} {'ours/peer':>10} {'ours/target':>12}\n")
-    for name, (mine, theirs, target) in rows.items():
-        beside = f"{theirs:8.2f} {mine / theirs:10.3f}" if theirs else f"{'–':>8} {'–':>10}"
-        sys.stdout.write(f"{name:32} {mine:8.2f} {beside} {mine / target:12.2f}\n")
+    rows: list[Row] = [importlib.import_module(MODULES[code]).ROW for code in MODULES if code in codes or not codes]
+    if os.geteuid() != 0 and any(row.needs_root for row in rows):
+        for row in rows:
+            sys.stderr.write(f"{row.code}  {row.title}: needs {row.needs}\n")
+        free = [row.code for row in rows if not row.needs_root]
+        sys.stderr.write(f"run `sudo make bench`, or without root `python -m tests.bench {' '.join(free or ['P1'])}`\n")
+        return 2
+    measured: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        say(f"{row.code}: {row.title}")
+        load_before = os.getloadavg()
+        try:
+            found = row.measure()
+        except BenchError as err:
+            sys.stderr.write(f"{row.code} cannot be measured: {err}\n")
+            return 1
+        measured[row.code] = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} processors",
+            "load_average_before": round(load_before[0], 2),
+            "load_average_after": round(os.getloadavg()[0], 2),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "figures": [asdict(figure) for figure in found.figures],
+            "notes": dict(found.notes),
+        }
+        _keep(measured)
+    sys.stdout.write(table(measured))
     return 0
 
 
+def _keep(measured: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(RESULTS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    kept = {code: before[code] for code in MODULES if isinstance(before.get(code), dict) and "figures" in before[code]}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(kept | dict(measured), indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def table(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the figures as text: each row's machine, date and load, then a line a figure."""
+    lines: list[str] = []
+    for code, row in measured.items():
+        load = f"load {row['load_average_before']} before, {row['load_average_after']} after"
+        lines.append(f"{code}: {row['at']}, {row['machine']}, {load}")
+        versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
+        lines.append(f"  {versions}")
+        cells = [HEADINGS, *(_cells(figure) for figure in row["figures"])]
+        widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
+        for line in cells:
+            first, *others, last = line
+            middle = (cell.rjust(width) for cell, width in zip(others, widths[1:-1], strict=True))
+            lines.append("  ".join(("", first.ljust(widths[0]), *middle, last)).rstrip())
+        lines += [f"  {name}: {_note(value)}" for name, value in row["notes"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(figure: Mapping[str, Any]) -> tuple[str, ...]:
+    ours, limit, peer = figure["ours"], figure["limit"], figure["peer"]
+    beside = (f"{peer:.2f}", f"{ours / peer:.3f}") if peer else ("–", "–")
+    return (figure["name"], f"{ours:.3f}", f"{limit:.2f}", f"{ours / limit:.2f}", *beside, figure["peer_name"])
+
+
+def _note(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

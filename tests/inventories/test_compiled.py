@@ -153,6 +153,23 @@ def test_where_nothing_can_be_kept_the_text_is_read(
     assert len(texts_read) == 2
 
 
+def test_what_changes_while_it_is_read_is_not_kept(declaration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit between hashing and reading never gets a form under the other text's name."""
+    read = loading.read_text
+
+    def reading(directory: Path, *, today: date) -> object:
+        platforms = directory / "platforms.yaml"
+        text = platforms.read_text(encoding="utf-8").replace("replicas: 2", "replicas: 3")
+        platforms.write_text(text, encoding="utf-8")
+        return read(directory, today=today)
+
+    monkeypatch.setattr(loading, "read_text", reading)
+    load_declaration(declaration, today=TODAY)
+    assert not compiled.store().exists()
+    load_declaration(declaration, today=TODAY)
+    assert len(list(compiled.store().iterdir())) == 1
+
+
 def test_old_forms_are_forgotten(declaration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many edits the latest forms stay."""
     monkeypatch.setattr(compiled, "KEPT", 3)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +13,8 @@ from inventories.model import Nation, Role
 from playbooks import running
 from playbooks.bundle import Bundle
 from playbooks.errors import PlaybookError
-from playbooks.hosts import groups_of, hosts_of, waves_of
+from playbooks.hosts import groups_of, hosts_of, variables_of, waves_of
+from playbooks.knobs import FACTS
 from playbooks.routing import children_of, nation_prefixes, prefixes_below
 from playbooks.running import HostState, SshIdentity, run_play, ssh_arguments, write_bundles
 
@@ -48,13 +46,49 @@ def test_platforms_on_two_clusters_keep_one_while_the_other_is_changed(nation: N
 
 
 def test_groups_follow_from_the_declaration(nation: Nation) -> None:
-    """Every node is in `network`; groups by role, plane, tier and level have whom they should."""
-    groups = groups_of(nation)
-    assert set(groups["network"]) == {node.name for node in nation.nodes}
+    """Every node is in `network`, which is first; the other groups have whom they should, in the waves' order."""
+    hosts = hosts_of(nation)
+    groups = groups_of(nation, hosts)
+    assert next(iter(groups.items())) == ("network", tuple(host.name for host in hosts))
     assert set(groups["plane_a"]) == {"core-a-hn", "core-a-hcm"}
     assert groups["tier_egc"] == ("egc-demo-1",)
     assert groups["cluster_cgc_north"] == ("cgc-north-1",)
     assert set(groups["level_district"]) == {"district-164", "district-916"}
+    assert groups["province_92"] == ("commune-31117", "commune-31120", "district-916", "province-92")
+    assert groups["agency_dn_demo"] == ("egc-demo-1",)
+    assert set(groups["centre_regional"]) == {*groups["role_core"], "cgc-north-1", "cgc-south-1"}
+    for group, members in groups.items():
+        assert group.replace("_", "").isalnum(), group
+        assert list(members) == [host.name for host in hosts if host.name in members], group
+
+
+def test_a_host_knows_its_place_in_the_nation(nation: Nation) -> None:
+    """A commune's facts are all there, as plain text and numbers; what a node has not is left out."""
+    assert variables_of(nation, nation.node_by_name["commune-05440"]) == {
+        "ansible_host": str(nation.node_by_name["commune-05440"].management4),
+        "ansible_user": "root",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "node_role": "commune",
+        "site": "05440",
+        "site_name": "Phường Hoàng Văn Thụ",
+        "home": "hn",
+        "region": "north",
+        "province": "19",
+        "level": "commune",
+        "access_level": 2,
+        "agency": "ubnd-thainguyen",
+        "as_number": nation.node_by_name["commune-05440"].as_number,
+        "loopback4": str(nation.node_by_name["commune-05440"].loopback.ipv4),
+        "loopback6": str(nation.node_by_name["commune-05440"].loopback.ipv6),
+    }
+    host = variables_of(nation, nation.node_by_name["egc-demo-1"])
+    assert (host["cluster"], host["tier"], host["agency"]) == ("egc-demo", "egc", "dn-demo")
+    assert "province" not in host
+
+
+def test_the_facts_that_knobs_may_not_shadow_are_those_that_hosts_have(nation: Nation) -> None:
+    """No fact can be added to hosts without being refused in group_vars."""
+    assert {name for host in hosts_of(nation) for name in host.variables} == FACTS
 
 
 def test_what_is_below_a_node_is_its_own_and_its_childrens(nation: Nation) -> None:
@@ -124,18 +158,6 @@ def test_a_run_is_told_host_by_host() -> None:
     assert results["one"].units == ("reload frr.service",)
     assert results["two"].message == "validate: no"
     assert seen[0] == ("one", "Apply", "changed")
-
-
-@pytest.mark.slow
-def test_ansible_sees_the_declared_nation(nation: Nation) -> None:
-    """The plain command, with the project's own configuration, lists every node at its management address."""
-    root = Path(__file__).parents[2]
-    program = Path(sys.executable).with_name("ansible-inventory")
-    listed = subprocess.run([program, "--list"], cwd=root, capture_output=True, text=True, check=True, timeout=60)
-    variables = json.loads(listed.stdout)["_meta"]["hostvars"]
-    assert {name: facts["ansible_host"]["__ansible_unsafe"] for name, facts in variables.items()} == {
-        node.name: str(node.management4) for node in nation.nodes
-    }
 
 
 def test_every_role_says_what_it_takes() -> None:
