@@ -116,11 +116,26 @@ def nspawn_command(
     return command
 
 
-def _seal(base: BaseImage, authority: SshAuthority) -> str:
-    """Return what is written beside a disk when it is enrolled: the base it lies on, and the authority it trusts."""
+def _seal(machine: Machine, base: BaseImage, authority: SshAuthority) -> str:
+    """Return what is written beside a disk when it is enrolled: whose it is, the base it lies on, whom it trusts."""
     layers = [str(layer) for layer in base.layers]
     authority_key = authority.user_public_key.read_text().strip()
-    return json.dumps({"layers": layers, "fingerprint": base.fingerprint, "authority": authority_key})
+    place = _place(machine)
+    return json.dumps({"place": place, "layers": layers, "fingerprint": base.fingerprint, "authority": authority_key})
+
+
+def _place(machine: Machine) -> list[str]:
+    """Return where a machine is in the address plan; what it wrote down at one place shuts it off at another."""
+    return [str(machine.management4), str(machine.management6), *machine.ssh_principals]
+
+
+def is_at_its_place(fabric: Fabric, machine: Machine) -> bool:
+    """Whether a machine's disk was enrolled for the addresses that the declaration gives it now."""
+    try:
+        seal = json.loads((machine_directory(fabric, machine.name) / "enrolled").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return bool(seal.get("place") == _place(machine))
 
 
 def base_of_disk(directory: Path) -> BaseImage | None:
@@ -134,14 +149,14 @@ def base_of_disk(directory: Path) -> BaseImage | None:
 
 
 def _prepare_disk(fabric: Fabric, machine: Machine, *, base: BaseImage, authority: SshAuthority) -> Path:
-    """Mount a machine's disk, giving it an identity if it is new or was made for another base or authority.
+    """Mount a machine's disk, giving it an identity if it is new or was made for another place, base or authority.
 
     What a machine wrote over one base makes no sense over another. Returns the root.
     """
     directory = machine_directory(fabric, machine.name)
     root = directory / "root"
     enrolled = directory / "enrolled"
-    seal = _seal(base, authority)
+    seal = _seal(machine, base, authority)
     if not enrolled.exists() or enrolled.read_text() != seal:
         if directory.exists():
             shutil.rmtree(directory)

@@ -18,6 +18,7 @@ from scripts.rehearsal.leftovers import remove_kernel_parts
 from scripts.rehearsal.machines import (
     authority_of,
     init_of,
+    is_at_its_place,
     prepare_ground,
     start_machine,
     wait_for_ssh,
@@ -69,15 +70,16 @@ def raise_fabric(fabric: Fabric, *, report: Callable[[str], None], container_sto
     """Make every machine and cable of *fabric* stand; whether anything had to be done.
 
     What stands already is left alone: cut cables stay cut, running machines keep running. Machines of an earlier shape
-    of the fabric are taken away. New cluster hosts begin with the images of *container_store*
-    (containerd_store.open_store).
+    of the fabric, or at an earlier place of the address plan, are taken away. New cluster hosts begin with the images
+    of *container_store* (containerd_store.open_store).
     """
     require_root()
     with changing(fabric.checkout_id) as lock:
         changed = prepare_ground(fabric)
         base = open_base(fabric.cache_directory, report=report)
         authority = authority_of(fabric)
-        surplus = remove_kernel_parts(fabric.checkout_id, keep_machines={m.name for m in fabric.machines})
+        kept = {machine.name for machine in fabric.machines if is_at_its_place(fabric, machine)}
+        surplus = remove_kernel_parts(fabric.checkout_id, keep_machines=kept)
         if surplus:
             report(f"fabric: took away {', '.join(surplus)}")
         off = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 
@@ -55,10 +56,25 @@ def test_a_disk_remembers_its_base(tmp_path: Path) -> None:
     layer.mkdir()
     base = BaseImage(layers=(layer,), fingerprint="f")
     authority = open_authority(tmp_path / "ssh", name="test")
-    (tmp_path / "enrolled").write_text(machines._seal(base, authority))
+    (tmp_path / "enrolled").write_text(machines._seal(MACHINE, base, authority))
     assert machines.base_of_disk(tmp_path) == base
     layer.rmdir()
     assert machines.base_of_disk(tmp_path) is None
+
+
+def test_a_disk_that_was_made_for_another_place_in_the_address_plan_is_not_used(tmp_path: Path) -> None:
+    """What a machine wrote down at its old addresses would shut it off at the new ones."""
+    fabric = replace(FABRIC, state_directory=tmp_path)
+    directory = machines.machine_directory(fabric, MACHINE.name)
+    assert not machines.is_at_its_place(fabric, MACHINE)
+    directory.mkdir(parents=True)
+    authority = open_authority(tmp_path / "ssh", name="test")
+    base = BaseImage(layers=(), fingerprint="f")
+    (directory / "enrolled").write_text(machines._seal(MACHINE, base, authority))
+    assert machines.is_at_its_place(fabric, MACHINE)
+    assert not machines.is_at_its_place(fabric, replace(MACHINE, management4=IPv4Interface("10.9.9.9/16")))
+    (directory / "enrolled").write_text("{}")
+    assert not machines.is_at_its_place(fabric, MACHINE)
 
 
 def test_a_seal_cut_short_by_a_crash_means_a_new_disk(tmp_path: Path) -> None:
