@@ -57,7 +57,7 @@ VERBS = {
         examples=(("cgc doctor", "what is there, what is missing, and the command that mends it"),),
     ),
     "toolchain": Verb(module="scripts.toolchain.cli", attribute="app", help="Get, build and bundle the programs."),
-    "nation": Verb(module="scripts.nation", attribute="app", help="Check or show the declaration."),
+    "nation": Verb(module="scripts.nation", attribute="app", help="Check, show, explain or reform what is declared."),
     "rehearse": Verb(module="scripts.rehearsal.cli", attribute="app", help="Raise a small nation on this machine."),
     "preview": Verb(
         module="scripts.previewing",

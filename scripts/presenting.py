@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _UNBOUNDED_WIDTH = 10_000  # a table in a pipe is for grep: its lines are neither wrapped nor cut
+_LONGEST_STYLED = 500  # rows; rich lays out 2,000 a second, and nobody reads more than that by colour
 _STYLES = {
     "FAIL": "bold red",
     "UNKNOWN": "bold yellow",
@@ -186,12 +188,40 @@ def _print_table(console: Console, table: Table) -> None:
     from rich.table import Table as Grid  # noqa: PLC0415 - as above
 
     title = speak(en=table.title_en, vi=table.title_vi or table.title_en)
+    if len(table.rows) > _LONGEST_STYLED:
+        console.file.write("\n".join([*([title] if title else []), *_plain_lines(table), ""]))
+        return
     grid = Grid(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for column in table.columns:
         grid.add_column(speak(en=column.en, vi=column.vi), overflow="fold")
     for row in table.rows:
         grid.add_row(*(_cell(row[column.key]) for column in table.columns))
     console.print(grid)
+
+
+def _plain_lines(table: Table) -> Iterator[str]:
+    """Yield a table's lines without any style, as wide as they are: what a table of thousands of rows is read as."""
+    heading = [speak(en=column.en, vi=column.vi) for column in table.columns]
+    rows = [[_text_of(row[column.key]) for column in table.columns] for row in table.rows]
+    widths = [max(map(_width, cells)) for cells in zip(heading, *rows, strict=True)]
+    for cells in (heading, ["─" * width for width in widths], *rows):
+        padded = (f"{cell}{' ' * (width - _width(cell))}" for cell, width in zip(cells, widths, strict=True))
+        yield "   ".join(padded).rstrip()
+
+
+def _width(text: str) -> int:
+    """Return how many columns a text of alphabetic scripts takes: marks that stand on a letter take none."""
+    return len(text) if text.isascii() else sum(not unicodedata.combining(character) for character in text)
+
+
+def present_text(text: str, *, out: TextIO | None = None) -> None:
+    """Print a text that is a result by itself; ScriptError CGC-641 if stdout does not take it."""
+    stream = out or sys.stdout
+    try:
+        stream.write(text)
+    except OSError as err:
+        raise _unwritten(err) from err
+    present_all(stream)
 
 
 def present_error(error: CgcError, *, as_json: bool, out: TextIO | None = None) -> None:

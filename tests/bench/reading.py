@@ -14,7 +14,7 @@ from typing import Any
 
 from inventories import compiled
 from inventories.errors import InventoryError
-from inventories.loading import read_text
+from inventories.loading import load_declaration, read_text
 from tests.bench import pydantic_peer
 from tests.bench.measuring import WHOLE_NATION, BenchError, Figure, Measurement, Ran, Row, in_turn, run, say, timed
 
@@ -72,8 +72,7 @@ def measure() -> Measurement:
     today = datetime.now(UTC).date()
     with TemporaryDirectory() as place:
         os.environ["CGC_CACHE"] = f"{place}/cache"  # of this process and of the commands that it starts
-        declaration, places = read_text(WHOLE_NATION, today=today)
-        compiled.save(WHOLE_NATION, declaration, places)
+        declaration, _ = load_declaration(WHOLE_NATION, today=today)  # which keeps the compiled form
         peer_file = Path(place) / "declaration.json"
         peer_file.write_bytes(pydantic_peer.as_json(declaration))
         say("  the verdicts")

@@ -21,7 +21,7 @@ from inventories import Nation, load_nation
 from inventories.declaration import Declaration
 from inventories.expansion import Design
 from inventories.loading import load_declaration
-from inventories.model import CentreKind, Role, Unit, UnitLevel
+from inventories.model import CentreKind, Interface, Role, Tunnel, Unit, UnitLevel
 from inventories.numbering import numbers_of
 
 INVENTORIES = Path(__file__).parents[2] / "inventories"
@@ -85,7 +85,8 @@ def test_no_address_is_used_twice_and_both_families_are_everywhere(nation: Natio
         pools[6].append(pool.ipv6)
     for node in nation.nodes:
         mine = [node.loopback.ipv4, node.loopback.ipv6, node.management4, node.management6]
-        for item in (*node.interfaces, *node.tunnels):
+        ends: tuple[Interface | Tunnel, ...] = (*node.interfaces, *node.tunnels)
+        for item in ends:
             assert (item.ipv4.version, item.ipv6.version) == (4, 6)
             mine += [item.ipv4.ip, item.ipv6.ip]
         seen.update(map(str, mine))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from ipaddress import IPv4Network
@@ -136,7 +136,7 @@ def _loads_or_refuses(files: dict[str, bytes], changed: str) -> None:
         for name, content in files.items():
             (Path(directory) / name).write_bytes(content)
         problems: tuple[Problem, ...] = ()
-        nodes: tuple[Node, ...] = ()
+        nodes: Sequence[Node] = ()
         try:
             nodes = load_nation(Path(directory), today=date(2026, 11, 24)).nodes
         except DeclarationRefusedError as refusal:
