@@ -72,7 +72,7 @@ def measure() -> Measurement:
     today = datetime.now(UTC).date()
     with TemporaryDirectory() as place:
         os.environ["CGC_CACHE"] = f"{place}/cache"  # of this process and of the commands that it starts
-        declaration, _ = load_declaration(WHOLE_NATION, today=today)  # which keeps the compiled form
+        declaration, places = load_declaration(WHOLE_NATION, today=today)  # which keeps the compiled form
         peer_file = Path(place) / "declaration.json"
         peer_file.write_bytes(pydantic_peer.as_json(declaration))
         say("  the verdicts")
