@@ -43,7 +43,10 @@ def diff(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what differs between two declarations, as people say it; end with 5 if anything does."""
+    """Say what differs between two declarations, as people say it; end with 5 if anything does.
+
+    DIR is relative to the repository's top; without it, the one of --declaration is meant as it stood then.
+    """
     usual = current().declaration
     old = declaration_named(before, usual)
     new = declaration_named(after, usual) if after is not None else load_declaration(usual)[0]

@@ -72,7 +72,10 @@ def export(
     role: RoleOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the nation for another program; the same nation gives the same bytes."""
+    """Write the nation, or the part of it that fits, for another program; the same nation gives the same bytes.
+
+    What fits are nodes (ansible, file-sd, netbox) or sites and links (geojson). Files are replaced whole.
+    """
     asked = Asked(where=where, level=level, province=province, region=region, plane=plane, tier=tier, role=role)
     selection = asked.selection
     if form is Format.NETBOX and out is None:

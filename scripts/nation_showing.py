@@ -60,7 +60,10 @@ def show(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the nation that the declaration makes, or the part of it that fits."""
+    """Show the nation that the declaration makes, or the part of it that fits.
+
+    Units, sites and centres are sorted by name as Vietnamese is, everything else by identifier; JSON likewise.
+    """
     asked = Asked(where=where, level=level, province=province, region=region, plane=plane, tier=tier, role=role)
     selection = asked.selection
     as_json = as_json or form is Form.JSON
