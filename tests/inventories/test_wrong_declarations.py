@@ -129,6 +129,25 @@ WRONG = [
     Wrong(name="an override of an unknown fact", file="overrides/network.yaml", old="overrides: []",
           new='overrides:\n  - {subject: "19", fact: colour, value: hcm, who: a, why: b, until: 2099-01-01}',
           code="CGC-115", line=3, says="known are homed_at"),
+    Wrong(name="an override for a site that is not there", file="overrides/network.yaml", old="overrides: []",
+          new='overrides:\n  - {subject: "98", fact: number, value: 98.0.0, who: a, why: b, until: 2099-01-01}',
+          code="CGC-115", line=3, says="no declared province or district or commune"),
+    Wrong(name="an override with a number of the backbone's", file="overrides/network.yaml", old="overrides: []",
+          new='overrides:\n  - {subject: "19", fact: number, value: 0.0.0, who: a, why: b, until: 2099-01-01}',
+          code="CGC-115", line=3, says="the backbone's block"),
+    Wrong(name="two communes in one place of the address plan", file="units.csv", old="05446,commune",
+          new="05501,commune", code="CGC-114", line=8, says="has the place 19.43.12 of 05440"),
+    Wrong(name="a district in the scheme that has none", file="nation.yaml", old='scheme: "2021"', new='scheme: "2025"',
+          code="CGC-107", line=5, says="164 is a district", refused_in="units.csv"),
+    Wrong(name="a ring of two", file="network.yaml", old="bgp:",
+          new="rings:\n  - {name: r, sites: [hn, hcm], link_class: backbone}\nbgp:",
+          code="CGC-109", line=27, says="at least 3"),
+    Wrong(name="a second backup centre", file="centres.yaml", old="  - {code: noc-hn",
+          new="  - {code: b1, name: x, kind: backup, region: north, number: 5, latitude: 1, longitude: 1, backs_up: hn}\n"
+              "  - {code: b2, name: x, kind: backup, region: north, number: 6, latitude: 1, longitude: 1, backs_up: hn}\n"
+              "  - {code: noc-hn", code="CGC-110", line=6, says="the second backup centre of hn"),
+    Wrong(name="a base that is not there", file="nation.yaml", old="domain:", new="based_on: ../nowhere\ndomain:",
+          code="CGC-107", line=5, says="where no other declaration is"),
     Wrong(name="an anchor and an alias", file="clusters.yaml", old="{ipv4: 10.112.0.0/20, ipv6: fd94:2:5:100::/64}",
           new="&pods {ipv4: 10.112.0.0/20, ipv6: fd94:2:5:100::/64}", code="CGC-102", line=7, says="anchor"),
     Wrong(name="a tag", file="nation.yaml", old="name: rehearsal", new="name: !!python/name:os.system rehearsal",
@@ -146,7 +165,7 @@ BYTES: dict[str, tuple[bytes | None, str, int]] = {
     "only a comment": (b"# nothing\n", "CGC-102", 1),
     "huge": (b"#" * (LARGEST_FILE_BYTES + 1), "CGC-101", 1),
     "not there": (None, "CGC-101", 1),
-    "nested without end": (b"[" * 5000 + b"\n", "CGC-102", 2),
+    "nested without end": (b"[" * 5000 + b"\n", "CGC-102", 1),
     "deep": (b"[" * 50 + b"]" * 50, "CGC-102", 1),
     "no text at all": (bytes(range(256)), "CGC-101", 2),
     "NUL": (b"name: a\x00b\n", "CGC-102", 1),
@@ -195,7 +214,7 @@ def test_a_wrong_declaration_is_refused_at_its_line(declaration: Path, wrong: Wr
     text = path.read_text(encoding="utf-8")
     assert wrong.old in text, f"{wrong.file} no longer holds {wrong.old!r}"
     path.write_text(text.replace(wrong.old, wrong.new, 1), encoding="utf-8")
-    refused(declaration, f"{path}:{wrong.line}", wrong.code, wrong.says)
+    refused(declaration, f"{declaration / (wrong.refused_in or wrong.file)}:{wrong.line}", wrong.code, wrong.says)
 
 
 @pytest.mark.parametrize("name", BYTES)
