@@ -31,6 +31,7 @@ class Wrong:
 
 
 PLANES = "  - {name: a, as_number: 64601}\n  - {name: b, as_number: 64602}\n"
+BACKUP = "name: x, kind: backup, region: north, latitude: 21, longitude: 105, backs_up: hn"
 WRONG = [
     Wrong(name="a duplicate key", file="nation.yaml", old="domain: dientap.test",
           new="domain: dientap.test\nname: other", code="CGC-103", line=6, says="'name' a second time"),
@@ -143,8 +144,7 @@ WRONG = [
           new="rings:\n  - {name: r, sites: [hn, hcm], link_class: backbone}\nbgp:",
           code="CGC-109", line=27, says="at least 3"),
     Wrong(name="a second backup centre", file="centres.yaml", old="  - {code: noc-hn",
-          new="  - {code: b1, name: x, kind: backup, region: north, number: 5, latitude: 1, longitude: 1, backs_up: hn}\n"
-              "  - {code: b2, name: x, kind: backup, region: north, number: 6, latitude: 1, longitude: 1, backs_up: hn}\n"
+          new=f"  - {{code: b1, number: 5, {BACKUP}}}\n  - {{code: b2, number: 6, {BACKUP}}}\n"
               "  - {code: noc-hn", code="CGC-110", line=6, says="the second backup centre of hn"),
     Wrong(name="a base that is not there", file="nation.yaml", old="domain:", new="based_on: ../nowhere\ndomain:",
           code="CGC-107", line=5, says="where no other declaration is"),
