@@ -7,6 +7,7 @@ without failing. Every problem names the line that causes it.
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -24,6 +25,7 @@ from inventories.expansion import (
 )
 from inventories.model import (
     SMALLEST_POD_MIB,
+    Agency,
     Centre,
     CentreKind,
     Cluster,
@@ -63,6 +65,7 @@ CODES = {
     UnitLevel.DISTRICT: (0, 999),
     UnitLevel.COMMUNE: (0, HIGHEST_COMMUNE_CODE),
 }
+LONGEST_CODE = 9  # digits: more make no node's name, and Python counts only so far
 BACKBONE_BITS = 17  # index of a pair of sites' numbers, four addresses each: see expansion.py
 ROOM_BITS = {  # of each family: what numbers, and what is added to them, need
     "loopbacks": (NUMBER_BITS, NUMBER_BITS),
@@ -77,7 +80,15 @@ PLANES = 2  # at least: Circular 06/2026/TT-BKHCN, article 5.1a; at most: a node
 HOLD_SECONDS = (3, 65_535)  # RFC 4271, 4.2: at least three, in 16 bits
 SMALLEST_RING = 3
 LONGEST_NAMESPACE = 63  # an RFC 1123 label, as Kubernetes names namespaces
+SYSTEM_NAMESPACES = "kube-"  # what Kubernetes' own begin with
 LONGEST_NODE_NAME = 15  # Linux's interface names, which are the far node's (IFNAMSIZ)
+# A node's other interfaces: none may be called as a node, after which its neighbours name theirs.
+OTHER_INTERFACES = ("lo", "mgmt0")
+TUNNELS = "wg-"  # what the interfaces of tunnels begin with
+NO_UNICAST = {  # unspecified, loopback, link-local, mapped, multicast
+    "ipv4": tuple(map(IPv4Network, ("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4"))),
+    "ipv6": tuple(map(IPv6Network, ("::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8"))),
+}
 # How long prefixes may be: the controller manager cuts a /24 and a /64 a host out of the pods', the API server hands
 # services at most 20 bits of addresses; fewer than 8 bits would soon be used up.
 PREFIX_LENGTHS = {
@@ -177,15 +188,17 @@ def _check_names(declaration: Declaration, reader: Reader) -> None:
         elif len(name) > LONGEST_NODE_NAME:
             what = f"the node's name {name} has {len(name)} characters"
             reader.complain("CGC-106", place, what, f"shorten the code: {LONGEST_NODE_NAME} are allowed")
+        elif name in OTHER_INTERFACES or name.startswith(TUNNELS):
+            what = f"the node's name {name} is that of another interface"
+            reader.complain("CGC-106", place, what, "rename it: its neighbours name an interface after it")
         seen.setdefault(name, place)
 
 
 def _check_prefix(prefix: DualStack, place: str, reader: Reader) -> None:
     """Note a prefix whose addresses no node can have."""
-    for network in (prefix.ipv4, prefix.ipv6):
-        first = network.network_address
-        is_mapped = isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None
-        if first.is_multicast or first.is_loopback or first.is_link_local or first.is_unspecified or is_mapped:
+    for family, blocks in NO_UNICAST.items():
+        network = getattr(prefix, family)
+        if any(network.overlaps(block) for block in blocks):
             reader.complain("CGC-106", place, f"{network} is no prefix of unicast addresses", "choose another")
 
 
@@ -229,7 +242,7 @@ def _check_units(declaration: Declaration, reader: Reader) -> None:
     rows: dict[str, Unit] = {}
     numbers: dict[tuple[UnitLevel, int], str] = {}
     for unit in declaration.units:
-        is_number = unit.code.isascii() and unit.code.isdigit()
+        is_number = unit.code.isascii() and unit.code.isdigit() and len(unit.code) <= LONGEST_CODE
         if unit.code in rows:
             complain("CGC-110", unit, f"unit {unit.code!r} is declared twice", "keep one")
         elif is_number:
@@ -314,6 +327,9 @@ def _check_ties(centre: Centre, index: int, declaration: Declaration, reader: Re
     if centre.agency is not None:
         where = reader.place(file, "centres", index, "agency")
         _check_known(centre.agency, _agencies(declaration), where, "the agency", reader)
+        if centre.kind is not CentreKind.MINISTRY:
+            what = f"the {centre.kind} centre {centre.code} is an agency's edge"
+            reader.complain("CGC-109", where, what, "leave it out, or declare a ministry's edge")
     if centre.backs_up is not None:
         where = reader.place(file, "centres", index, "backs_up")
         regional = [c.code for c in centres if c.kind is CentreKind.REGIONAL]
@@ -386,8 +402,9 @@ def _check_backbone(declaration: Declaration, reader: Reader) -> None:
         joined.add(same)
 
     def check_ends(link: BackboneLink | Ring, ends: tuple[str, ...], *path: str | int) -> None:
+        key = "ends" if isinstance(link, BackboneLink) else "sites"
         for end in ends:
-            _check_known(end, cores, reader.place(file, *path, "ends"), "the core site", reader)
+            _check_known(end, cores, reader.place(file, *path, key), "the core site", reader)
         _check_known(link.link_class, classes, reader.place(file, *path, "link_class"), "the class", reader)
 
     for index, link in enumerate(network.backbone):
@@ -412,6 +429,8 @@ def _check_rings(declaration: Declaration, reader: Reader) -> None:
         if len(set(ring.sites)) < SMALLEST_RING:
             what = f"the ring {ring.name} joins {len(set(ring.sites))} site(s)"
             reader.complain("CGC-109", place, what, f"name at least {SMALLEST_RING}: fewer are no ring")
+        if len(set(ring.sites)) < len(ring.sites):
+            reader.complain("CGC-110", place, f"the ring {ring.name} passes a site twice", "name each site once")
         for site in ring.sites:
             if metro.setdefault(site, ring.name) != ring.name:
                 what = f"{site} is on the ring {ring.name} and on {metro[site]}"
@@ -511,7 +530,8 @@ def _check_platforms(declaration: Declaration, reader: Reader) -> None:
     agencies = declaration.agencies.agencies
     known_agencies = _agencies(declaration)
     _check_once(known_agencies, "agencies.yaml", "agencies", reader)
-    units = [unit.code for unit in declaration.units]
+    _check_provincial_agencies(declaration, reader)
+    units = [unit.code for unit in declaration.units if unit.level is not UnitLevel.COUNTRY]  # which is no site
     for index, agency in enumerate(agencies):
         if agency.unit is not None:
             place = reader.place("agencies.yaml", "agencies", index, "unit")
@@ -556,15 +576,44 @@ def _check_platforms(declaration: Declaration, reader: Reader) -> None:
             reader.complain("CGC-110", reader.place(file, *where, "port"), what, "give it one of its own")
         ports[platform.port] = platform.id
         _check_room(platform, index, reader)
+    _check_namespaces(platforms, reader)
+
+
+def _check_provincial_agencies(declaration: Declaration, reader: Reader) -> None:
+    """Note a rule for provinces that makes what could not be declared as an agency."""
+    constraints = typing.get_type_hints(Agency, include_extras=True)
+    made = list(agencies_of(declaration.agencies, declaration.nation, declaration.units))
+    for fact in ("id", "contact"):
+        constraint = typing.get_args(constraints[fact])[1]
+        for agency in made[len(declaration.agencies.agencies) :]:
+            value = getattr(agency, fact)
+            if not constraint.admits(value):
+                place = reader.place("agencies.yaml", "each_province", fact)
+                reader.complain("CGC-106", place, f"makes the {fact} {value!r}", f"let it make {constraint.meaning}")
+                break  # the others are made by the same rule
+
+
+def _check_namespaces(platforms: Sequence[Platform], reader: Reader) -> None:
+    """Note namespaces that Kubernetes would refuse or has itself, and such as two platforms would share."""
+    seen: dict[str, str] = {}
+    for index, platform in enumerate(platforms):
+        name, place = platform.namespace, reader.place("platforms.yaml", "platforms", index, "id")
+        if len(name) > LONGEST_NAMESPACE:
+            what = f"its namespace {name!r} has {len(name)} characters"
+            remedy = f"shorten the owner's or the platform's identifier: {LONGEST_NAMESPACE} are allowed"
+            reader.complain("CGC-106", place, what, remedy)
+        if name.startswith(SYSTEM_NAMESPACES):
+            what = f"its namespace {name!r} is one of Kubernetes' own"
+            reader.complain("CGC-106", place, what, "choose another identifier for the owner")
+        other = seen.setdefault(name, platform.id)
+        if other != platform.id:
+            what = f"its namespace {name!r} is that of {other}, too"
+            reader.complain("CGC-110", place, what, "choose another identifier for one of the two")
 
 
 def _check_room(platform: Platform, index: int, reader: Reader) -> None:
-    """Note a platform whose namespace Kubernetes would refuse, or whose pods could never all start."""
+    """Note a platform whose pods could never all start."""
     where = ("platforms.yaml", "platforms", index)
-    if len(platform.namespace) > LONGEST_NAMESPACE:
-        what = f"its namespace {platform.namespace!r} has {len(platform.namespace)} characters"
-        remedy = f"shorten the owner's or the platform's identifier: {LONGEST_NAMESPACE} are allowed"
-        reader.complain("CGC-106", reader.place(*where, "id"), what, remedy)
     if not platform.fits_its_share:
         share = platform.share
         what = (
@@ -588,12 +637,12 @@ def _check_objectives(declaration: Declaration, reader: Reader) -> None:
 
 def _check_overrides(declaration: Declaration, reader: Reader, today: date) -> None:
     units = {unit.code: unit for unit in declaration.units}
-    decided: dict[tuple[str, str], str] = {}
+    decided: dict[tuple[str, str], Override] = {}
     for override in declaration.overrides:
         place = str(reader.directory / override.place)
-        first = decided.setdefault((override.subject, override.fact), place)
-        if first != place:
-            what = f"{override.fact} of {override.subject!r} is overridden a second time ({first})"
+        first = decided.setdefault((override.subject, override.fact), override)
+        if first is not override:  # both may stand on one line
+            what = f"{override.fact} of {override.subject!r} is overridden a second time ({first.place})"
             reader.complain("CGC-115", place, what, "keep one of the two")
         unit = units.get(override.subject)
         if override.fact not in FACTS:

@@ -32,6 +32,7 @@ LARGEST_FILE_BYTES = 16 * 1024 * 1024  # the whole nation's units are 1 MB; more
 DEEPEST_NESTING = 20
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,6})(ms|s|m|h|d)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a text may end up in one line of a router's configuration
+_PREFIX = re.compile(r"[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})")  # no netmask, no scope, no length left out
 _DURATION_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -195,8 +196,10 @@ class Reader:
         return tuple(found)
 
     def _parse(self, file: str, text: str) -> Located | None:
+        last = max(1, len(text.splitlines()))  # what is missing at the end, YAML misses on the line after it
+
         def refuse(line: int, what: str, remedy: str, code: str = "CGC-102") -> None:
-            self.complain(code, f"{self.directory / self.home_of(file)}:{line}", what, remedy)
+            self.complain(code, f"{self.directory / self.home_of(file)}:{min(line, last)}", what, remedy)
 
         try:
             events = list(yaml.parse(text, Loader=yaml.CBaseLoader))
@@ -218,7 +221,8 @@ class Reader:
         if len(self.problems) > before:
             return None
         stream = iter(events[2:])  # after the stream's and the document's start
-        return self._compose(next(stream), stream, refuse, 0)
+        root = self._compose(next(stream), stream, refuse, 0)
+        return root and Located(root.value, min(root.line, last))
 
     def _compose(self, event: Any, stream: Iterator[Any], refuse: Any, depth: int) -> Located | None:
         line = event.start_mark.line + 1
@@ -365,7 +369,9 @@ def _scalar(text: str, wanted: Any) -> Any:
     if wanted is timedelta:
         match = _DURATION.fullmatch(text)
         return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])}) if match else _refuse(text)
-    return wanted(text)  # an enum or an address
+    if wanted in (IPv4Network, IPv6Network) and not _PREFIX.fullmatch(text):
+        raise ValueError("no address with a number of bits")
+    return wanted(text)  # an enum or a prefix
 
 
 def _refuse(text: str) -> typing.NoReturn:
