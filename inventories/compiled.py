@@ -22,21 +22,11 @@ import msgspec
 
 from inventories.declaration import Declaration
 from inventories.model import Place
+from inventories.reading import OWN_FILES, SHARED_FILES
 
 SMALLEST_BYTES = 64 * 1024  # of units.csv
 KEPT = 30  # forms; an edited declaration has a new one
 _DIGEST_BYTES = 32
-_FILES = (
-    "nation.yaml",
-    "units.csv",
-    "centres.yaml",
-    "network.yaml",
-    "tiers.yaml",
-    "clusters.yaml",
-    "agencies.yaml",
-    "platforms.yaml",
-    "objectives.yaml",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +63,7 @@ def digest_of(directory: Path) -> bytes:
 
 
 def _texts(directory: Path) -> Iterator[Path]:
-    yield from (path for file in _FILES if (path := directory / file).is_file())
+    yield from (path for file in (*OWN_FILES, *SHARED_FILES) if (path := directory / file).is_file())
     yield from sorted((directory / "overrides").glob("*.yaml"))
 
 

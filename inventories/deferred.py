@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep the collector of cycles from walking thousands of new objects again and again: none of them is garbage."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -33,7 +33,7 @@ class Deferred(Sequence[T]):
 
     def _members(self) -> tuple[T, ...]:
         if self._make is not None:
-            with _uncollected():
+            with uncollected():
                 self._made = tuple(self._make())
             self._make = None
         return self._made

@@ -28,6 +28,15 @@ from inventories.errors import InventoryError
 T = TypeVar("T")
 
 OWN_FILES = ("nation.yaml", "units.csv")  # what a declaration never has from the one it is based on
+SHARED_FILES = (  # what it has from there unless it has its own
+    "centres.yaml",
+    "network.yaml",
+    "tiers.yaml",
+    "clusters.yaml",
+    "agencies.yaml",
+    "platforms.yaml",
+    "objectives.yaml",
+)
 LARGEST_FILE_BYTES = 16 * 1024 * 1024  # the whole nation's units are 1 MB; more than this is no declaration
 DEEPEST_NESTING = 20
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,6})(ms|s|m|h|d)")

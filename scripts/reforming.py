@@ -24,7 +24,7 @@ from inventories.loading import read_declaration
 from inventories.model import Nation, Override, Unit
 from inventories.numbering import written
 from inventories.places import places_of
-from inventories.reading import DeclarationRefusedError
+from inventories.reading import SHARED_FILES, DeclarationRefusedError
 from inventories.reform_file import nation_text, overrides_text, read_reform, reform_text, units_text
 from inventories.reforming import (
     Reformed,
@@ -51,15 +51,6 @@ WRITTEN = """\
 # One entry a line, as long as it is:
 # yamllint disable rule:line-length
 """
-OTHER_FILES = (
-    "centres.yaml",
-    "network.yaml",
-    "tiers.yaml",
-    "clusters.yaml",
-    "agencies.yaml",
-    "platforms.yaml",
-    "objectives.yaml",
-)
 
 
 class OutError(ScriptError):
@@ -207,7 +198,7 @@ def _files_of(planned: Planned) -> dict[str, bytes]:
     """Return the new declaration's files by their names in its directory."""
     base = planned.before.nation.based_on
     found: dict[str, bytes] = {}
-    for name in OTHER_FILES:
+    for name in SHARED_FILES:
         own = planned.directory / name
         found[name] = (own if own.exists() or base is None else planned.directory / base / name).read_bytes()
     found |= _override_files(planned)
