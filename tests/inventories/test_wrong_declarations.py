@@ -158,11 +158,46 @@ WRONG = [
           says="not YAML"),
     Wrong(name="a text over two lines", file="agencies.yaml", old='vi: "Bộ Công an"', new='vi: "Bộ\\nCông an"',
           code="CGC-106", line=3, says="on one line"),
+    Wrong(name="a prefix with a netmask", file="network.yaml", old="10.0.0.0/13", new="10.0.0.0/255.248.0.0",
+          code="CGC-106", line=8, says="no address with a number of bits"),
+    Wrong(name="a prefix with a scope", file="network.yaml", old="fd94:2:1::/64", new="fd94:2:1::%eth0/64",
+          code="CGC-106", line=8, says="no address with a number of bits"),
+    Wrong(name="a prefix without length", file="network.yaml", old="10.0.0.0/13", new="10.0.0.0",
+          code="CGC-106", line=8, says="no address with a number of bits"),
+    Wrong(name="a pool that reaches into multicast", file="network.yaml", old="fd94:2:1::/64", new="fe00::/7",
+          code="CGC-106", line=8, says="unicast"),
+    Wrong(name="an agency's edge that is a gateway", file="centres.yaml", old="kind: gateway,",
+          new="kind: gateway, agency: btc,", code="CGC-109", line=6, says="declare a ministry's edge"),
+    Wrong(name="an agency of the whole country", file="agencies.yaml", old='unit: "19"', new="unit: VN",
+          code="CGC-107", line=6, says="'VN' is not declared"),
+    Wrong(name="a rule whose agencies cannot be written to", file="agencies.yaml", old="agencies:\n",
+          new='each_province: {id: "tinh-{code}", name: {vi: a, en: b}, contact: "nobody"}\nagencies:\n',
+          code="CGC-106", line=1, says="let it make an e-mail address"),
+    Wrong(name="a rule whose agencies are called as nothing may be", file="agencies.yaml", old="agencies:\n",
+          new='each_province: {id: "-{code}", name: {vi: a, en: b}, contact: "a@b.test"}\nagencies:\n',
+          code="CGC-106", line=1, says="makes the id '-"),
+    Wrong(name="a node that is called as its loopback", file="clusters.yaml", old="cgc-north-1", new="lo",
+          code="CGC-106", line=6, says="that of another interface"),
+    Wrong(name="a node that is called as a tunnel", file="clusters.yaml", old="cgc-north-1", new="wg-05440",
+          code="CGC-106", line=6, says="that of another interface"),
+    Wrong(name="a code with more digits than Python counts", file="units.csv", old="05446,commune",
+          new=f"{'9' * 5000},commune", code="CGC-106", line=8, says="write a number from 0 to 131071"),
+    Wrong(name="a ring that passes a site twice", file="network.yaml", old="bgp:\n",
+          new="rings:\n  - {name: r, sites: [hn, hcm, hn], link_class: backbone}\nbgp:\n", code="CGC-110", line=27,
+          says="name each site once"),
+    Wrong(name="a ring past an unknown site", file="network.yaml", old="bgp:\n",
+          new="rings:\n  - name: r\n    sites: [hn, hcm, hue]\n    link_class: backbone\nbgp:\n", code="CGC-107",
+          line=28, says="'hue' is not declared"),
+    Wrong(name="a fact overridden twice on one line", file="overrides/network.yaml", old="overrides: []",
+          new='overrides: [{subject: "19", fact: homed_at, value: hcm, who: a, why: b, until: 2099-01-01}, '
+              '{subject: "19", fact: homed_at, value: hn, who: a, why: b, until: 2099-01-01}]',
+          code="CGC-115", line=2, says="a second time"),
 ]  # fmt: skip
 BYTES: dict[str, tuple[bytes | None, str, int]] = {
     "not UTF-8": (b"name: rehearsal\ntitle: caf\xe9\n", "CGC-101", 2),
     "empty": (b"", "CGC-101", 1),
     "only a comment": (b"# nothing\n", "CGC-102", 1),
+    "only a document's start": (b"---\n", "CGC-106", 1),
     "huge": (b"#" * (LARGEST_FILE_BYTES + 1), "CGC-101", 1),
     "not there": (None, "CGC-101", 1),
     "nested without end": (b"[" * 5000 + b"\n", "CGC-102", 1),
@@ -265,3 +300,28 @@ def test_a_namespace_longer_than_kubernetes_allows_is_refused(declaration: Path)
         path = declaration / file
         path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     refused(declaration, f"{declaration}/platforms.yaml:14", "CGC-106", "has 81 characters")
+
+
+def test_a_namespace_of_kubernetes_own_is_refused(declaration: Path) -> None:
+    """An agency `kube` with a platform `system` would have its room where Kubernetes' own pods run."""
+    for file, old, new in (
+        ("agencies.yaml", "{id: bca,", "{id: kube,"),
+        ("platforms.yaml", "owner: bca", "owner: kube"),
+        ("platforms.yaml", "nixa", "system"),
+    ):
+        path = declaration / file
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    refused(declaration, f"{declaration}/platforms.yaml:3", "CGC-106", "'kube-system' is one of Kubernetes' own")
+
+
+def test_two_platforms_in_one_namespace_are_refused(declaration: Path) -> None:
+    """Agency `mic-x` with a platform `y` and agency `mic` with a platform `x-y` would share a room."""
+    for file, old, new in (
+        ("agencies.yaml", "{id: bca,", "{id: mic-x,"),
+        ("platforms.yaml", "owner: bca", "owner: mic-x"),
+        ("platforms.yaml", "nixa", "y"),
+        ("platforms.yaml", "ndxp", "x-y"),
+    ):
+        path = declaration / file
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    refused(declaration, f"{declaration}/platforms.yaml:14", "CGC-110", "'mic-x-y' is that of y, too")
