@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import grpc
+import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -28,6 +29,7 @@ def test_serves_on_the_printed_port_and_leaves_on_sigint() -> None:
         assert time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_dies_with_the_engine(tmp_path: Path) -> None:
     """When the engine is killed its provider goes too, instead of writing on to the cluster."""
     port_file = tmp_path / "port"

@@ -194,6 +194,7 @@ def test_odd_requests_get_an_answer(pair: tuple[Running, Running], request_bytes
     assert pair[0].get("/livez")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_dependency_that_never_answers_holds_nobody_up() -> None:
     """A call is bounded: `/status` comes within seconds although the far end accepts and stays silent."""
     with socket.socket() as silent:
