@@ -269,6 +269,13 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "other" / "nowhere", f"{tmp_path}/other/nowhere/nation.yaml:1", "CGC-101", "no such file")
 
 
+def test_a_directory_in_a_files_place_is_refused(declaration: Path) -> None:
+    """What cannot be read is said to be so, and where."""
+    (declaration / "tiers.yaml").unlink()
+    (declaration / "tiers.yaml").mkdir()
+    refused(declaration, f"{declaration}/tiers.yaml:1", "CGC-101", "cannot be read")
+
+
 def test_all_problems_are_named_at_once(declaration: Path) -> None:
     """Whoever mends a declaration sees every mistake of a reading, not one after the other."""
     for file, old, new in (
