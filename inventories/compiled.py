@@ -64,7 +64,7 @@ def digest_of(directory: Path) -> bytes:
 
 def _texts(directory: Path) -> Iterator[Path]:
     yield from (path for file in (*OWN_FILES, *SHARED_FILES) if (path := directory / file).is_file())
-    yield from sorted((directory / "overrides").glob("*.yaml"))
+    yield from sorted((directory / "overrides").glob("*.y*ml"))  # *.yml, which is refused, counts as well
 
 
 @cache

@@ -43,6 +43,7 @@ from inventories.model import (
     UnitLevel,
 )
 from inventories.numbering import (
+    FIRST_CORE_IDENTITY,
     FIRST_EDGE,
     FIRST_EDGE_IDENTITY,
     FIRST_HOST,
@@ -357,7 +358,7 @@ class Design:
                             name=f"core-{plane.name}-{centre.code}",
                             role=Role.CORE,
                             number=site.number + index,
-                            identity=site.number + index,
+                            identity=FIRST_CORE_IDENTITY + site.number + index,
                             site=site,
                             plane=plane.name,
                             as_number=plane.as_number,

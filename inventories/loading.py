@@ -78,6 +78,8 @@ def read_declaration(reader: Reader) -> Declaration:
     platforms = reader.read("platforms.yaml", PlatformsFile)
     objectives = reader.read("objectives.yaml", ObjectivesFile)
     overrides: list[Override] = []
+    for path in sorted((reader.directory / "overrides").glob("*.yml")):
+        reader.complain("CGC-101", f"{path}:1", "would not be read", "call it .yaml, as every file of a declaration is")
     for path in sorted((reader.directory / "overrides").glob("*.yaml")):
         file = f"overrides/{path.name}"
         read = reader.read(file, OverridesFile)
@@ -101,9 +103,12 @@ def read_declaration(reader: Reader) -> Declaration:
 
 
 def _base_on(base: str, reader: Reader) -> None:
-    if (reader.directory / base / "nation.yaml").is_file() and (reader.directory / base).resolve() != (
-        reader.directory.resolve()
-    ):
+    there = reader.directory / base
+    try:
+        is_another = (there / "nation.yaml").is_file() and there.resolve() != reader.directory.resolve()
+    except (OSError, ValueError):  # a name that no file can have
+        is_another = False
+    if is_another:
         reader.base = base
         return
     place = reader.place("nation.yaml", "based_on")

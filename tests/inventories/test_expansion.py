@@ -106,6 +106,13 @@ def test_every_node_but_a_router_of_the_backbone_has_an_as_number_of_its_own(nat
     assert {node.as_number for node in nation.with_role(Role.CORE)} == {plane.as_number for plane in nation.planes}
 
 
+def test_identities_are_unique(nation: Nation) -> None:
+    """No two nodes have one identity, whatever their kinds."""
+    assert len({node.identity for node in nation.nodes}) == len(nation.nodes)
+    communes = {node.identity for node in nation.with_role(Role.COMMUNE)}
+    assert max(communes) < min(node.identity for node in nation.nodes if node.role is not Role.COMMUNE)
+
+
 def test_every_address_lies_in_a_declared_prefix(nation: Nation) -> None:
     """Nothing is numbered outside what network.yaml gives."""
     networks: list[IPv4Network | IPv6Network] = []

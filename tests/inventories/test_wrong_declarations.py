@@ -276,6 +276,19 @@ def test_a_directory_in_a_files_place_is_refused(declaration: Path) -> None:
     refused(declaration, f"{declaration}/tiers.yaml:1", "CGC-101", "cannot be read")
 
 
+def test_a_base_of_no_possible_name_is_refused(declaration: Path) -> None:
+    """A name too long for any file is an error like any other, never a traceback."""
+    nation = declaration / "nation.yaml"
+    nation.write_text(f"{nation.read_text(encoding='utf-8')}based_on: ../{'x' * 300}\n", encoding="utf-8")
+    refused(declaration, f"{nation}:6", "CGC-107", "where no other declaration is")
+
+
+def test_overrides_that_would_not_be_read_are_refused(declaration: Path) -> None:
+    """A file that is called almost right is not passed over in silence."""
+    (declaration / "overrides" / "more.yml").write_text("overrides: []\n")
+    refused(declaration, f"{declaration}/overrides/more.yml:1", "CGC-101", "would not be read")
+
+
 def test_all_problems_are_named_at_once(declaration: Path) -> None:
     """Whoever mends a declaration sees every mistake of a reading, not one after the other."""
     for file, old, new in (
