@@ -1,8 +1,8 @@
 """The compiled form of a declaration: what tools load, while text is what people sign.
 
-It is found by the hash of the text it was made from and of the code that made it, so it can never be stale, is never
-committed, and may be deleted at any time. A form that is damaged, or that this code cannot read, is made anew.
-Small declarations have none: their text is read as fast.
+It is found by the hash of the text it was made from, its own and that of what it is based on, and of the code that made
+it, so it can never be stale, is never committed, and may be deleted at any time. A form that is damaged, or that this
+code cannot read, is made anew. Small declarations have none: their text is read as fast.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
@@ -19,23 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import yaml
 
 from inventories.declaration import Declaration
 from inventories.model import Place
 from inventories.reading import OWN_FILES, SHARED_FILES
 
 SMALLEST_BYTES = 64 * 1024  # of units.csv
-KEPT = 30  # forms; an edited declaration has a new one
+KEPT = 30  # forms of a kind; an edited declaration has a new one
 _DIGEST_BYTES = 32
+_SUFFIX = ".msgpack"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """A sound declaration; `base_digest` is the hash of the text it is based on, empty where there is none."""
-
-    base_digest: bytes
-    declaration: Declaration
-    places: tuple[Place, ...]
+Declared = tuple[Declaration, tuple[Place, ...]]
 
 
 def store() -> Path:
@@ -44,27 +38,46 @@ def store() -> Path:
     return Path(cache_directory) / "nations"
 
 
-def is_worth_it(directory: Path) -> bool:
-    """Whether the declaration is so large that a compiled form saves time."""
+def form_of(directory: Path, *, suffix: str = _SUFFIX, code: bytes = b"") -> Path | None:
+    """Return where the compiled form of the text in `directory` lies, or would.
+
+    None where that would save no time, or where the text cannot be read: whoever reads it will say why. What is made
+    of a declaration by other code than this room's has its own `suffix` and that code's hash.
+    """
     try:
-        return (directory / "units.csv").stat().st_size >= SMALLEST_BYTES
+        if (directory / "units.csv").stat().st_size < SMALLEST_BYTES:
+            return None
+        return path_of(directory, suffix=suffix, code=code)
     except OSError:
-        return False
+        return None
 
 
-def digest_of(directory: Path) -> bytes:
-    """Return the hash of a declaration's own text and of the code that reads it; where it lies does not count."""
-    found = hashlib.sha256(_code_digest())
-    for path in _texts(directory):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(directory)}\0{len(content)}\0".encode())
-        found.update(content)
-    return found.digest()
+def path_of(directory: Path, *, suffix: str = _SUFFIX, code: bytes = b"") -> Path:
+    """Return where the form of a declaration of any size would lie; where the declaration lies does not count."""
+    found = hashlib.sha256(_code_digest() + code)
+    base = _base_of(directory)
+    for place in (directory, *([directory / base] if base is not None else [])):
+        for path in _texts(place):
+            content = path.read_bytes()
+            found.update(f"{path.relative_to(place)}\0{len(content)}\0".encode())
+            found.update(content)
+    return store() / f"{found.hexdigest()}{suffix}"
 
 
 def _texts(directory: Path) -> Iterator[Path]:
     yield from (path for file in (*OWN_FILES, *SHARED_FILES) if (path := directory / file).is_file())
     yield from sorted((directory / "overrides").glob("*.y*ml"))  # *.yml, which is refused, counts as well
+
+
+def _base_of(directory: Path) -> str | None:
+    """Return what `based_on` says, without the strict reader: where that refuses the file, nothing is compiled."""
+    try:
+        text = (directory / "nation.yaml").read_text(encoding="utf-8")
+        found = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 - every scalar stays text, as the reader has it
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    base = found.get("based_on") if isinstance(found, dict) else None
+    return base if isinstance(base, str) else None
 
 
 @cache
@@ -76,61 +89,50 @@ def _code_digest() -> bytes:
     return found.digest()
 
 
-def path_of(directory: Path) -> Path:
-    """Return where the declaration's compiled form lies, or would."""
-    return store() / f"{digest_of(directory).hex()}.msgpack"
+def load(path: Path, *, today: date) -> Declared | None:
+    """Return the compiled form at a path; None where there is none, and where an override is past its date.
 
-
-def load(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...]] | None:
-    """Return the compiled form of exactly the text in `directory`; None where the text must be read.
-
-    That is so, too, where an override is past its date: reading the text says which.
+    Reading the text says which override that is.
     """
-    if not is_worth_it(directory):
+    payload = unsealed(path)
+    if payload is None:
         return None
     try:
-        path = path_of(directory)
+        declaration, places = _decoder().decode(payload)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    if any(override.until < today for override in declaration.overrides):
+        return None
+    return declaration, places
+
+
+def save(path: Path, declared: Declared) -> None:
+    """Keep the compiled form of a sound declaration."""
+    seal(path, msgspec.msgpack.encode(declared, enc_hook=str))
+
+
+def unsealed(path: Path) -> bytes | None:
+    """Return what a form holds, and mark it as used; None where there is none, or where it is damaged."""
+    try:
         raw = path.read_bytes()
     except OSError:
         return None
     if hashlib.sha256(raw[_DIGEST_BYTES:]).digest() != raw[:_DIGEST_BYTES]:
         return None
-    try:
-        found = _decoder().decode(raw[_DIGEST_BYTES:])
-    except (msgspec.DecodeError, ValueError):
-        return None
-    base = found.declaration.nation.based_on
-    if base is not None and found.base_digest != digest_of(directory / base):
-        return None
-    if any(override.until < today for override in found.declaration.overrides):
-        return None
     _mark_used(path)
-    return found.declaration, found.places
+    return raw[_DIGEST_BYTES:]
 
 
-def digests_of(directory: Path, base: str | None) -> tuple[bytes, bytes]:
-    """Return the hash of a declaration's own text and that of the one it is based on, empty where there is none."""
-    return digest_of(directory), digest_of(directory / base) if base is not None else b""
-
-
-def save(
-    directory: Path, declaration: Declaration, places: tuple[Place, ...], *, digests: tuple[bytes, bytes] | None
-) -> None:
-    """Keep the compiled form of a sound declaration; where it cannot be written, the text is read again next time.
-
-    `digests` are those from before the text was read: what somebody changed meanwhile is not kept.
-    """
-    if not is_worth_it(directory) or digests_of(directory, declaration.nation.based_on) != digests:
-        return
-    made = Compiled(base_digest=digests[1], declaration=declaration, places=places)
-    payload = msgspec.msgpack.encode(made, enc_hook=str)
+def seal(path: Path, payload: bytes) -> None:
+    """Write a form whole; where it cannot be written, it is made again next time. Those long unused are forgotten."""
     try:
-        path = path_of(directory)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             file.write(hashlib.sha256(payload).digest() + payload)
         Path(file.name).replace(path)
-        _forget_unused(path.parent)
+        forms = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda form: form.stat().st_mtime, reverse=True)
+        for form in forms[KEPT:]:
+            form.unlink(missing_ok=True)
     except OSError:
         return  # only time is lost
 
@@ -142,18 +144,12 @@ def _mark_used(path: Path) -> None:
         return  # somebody else's form: it may be forgotten earlier
 
 
-def _forget_unused(directory: Path) -> None:
-    found = sorted(directory.glob("*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found[KEPT:]:
-        path.unlink(missing_ok=True)
-
-
 @cache
-def _decoder() -> msgspec.msgpack.Decoder[Compiled]:
-    return msgspec.msgpack.Decoder(Compiled, dec_hook=_decoded)
+def _decoder() -> msgspec.msgpack.Decoder[Declared]:
+    return msgspec.msgpack.Decoder(Declared, dec_hook=_decoded)
 
 
 def _decoded(wanted: type, value: Any) -> Any:
     if wanted in (IPv4Network, IPv6Network):
         return wanted(value)
-    raise NotImplementedError(f"no such type in a declaration: {wanted}")
+    raise NotImplementedError(f"no such type in a declaration: {wanted}")  # msgspec's word for what a hook cannot do

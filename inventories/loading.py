@@ -38,21 +38,13 @@ def load_nation(directory: Path, *, today: date | None = None) -> Nation:
 def load_declaration(directory: Path, *, today: date | None = None) -> tuple[Declaration, tuple[Place, ...]]:
     """Return the sound declaration in `directory`, with the place of everything that it declares."""
     day = today or datetime.now(UTC).date()
-    found = compiled.load(directory, today=day)
+    form = compiled.form_of(directory)
+    found = compiled.load(form, today=day) if form is not None else None
     if found is None:
-        digests = _digests_before(directory) if compiled.is_worth_it(directory) else None
         found = read_text(directory, today=day)
-        compiled.save(directory, *found, digests=digests)
+        if form is not None and compiled.form_of(directory) == form:  # nobody changed the text while it was read
+            compiled.save(form, found)
     return found
-
-
-def _digests_before(directory: Path) -> tuple[bytes, bytes] | None:
-    """Return the hashes of what is about to be read; None where that cannot be read, which reading it will say."""
-    nation = Reader(directory).read("nation.yaml", NationFile)
-    try:
-        return compiled.digests_of(directory, nation.based_on) if nation is not None else None
-    except OSError:
-        return None
 
 
 def read_text(directory: Path, *, today: date) -> tuple[Declaration, tuple[Place, ...]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inventories import compiled
 from inventories.reading import DeclarationRefusedError
 from playbooks import compiled_hosts
 from playbooks.compiled_hosts import HostList, load_hosts, path_of
@@ -21,7 +22,7 @@ TODAY = date(2026, 11, 24)
 def declaration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a copy of the rehearsal's declaration, as if it were large, with a cache of its own."""
     monkeypatch.setenv("CGC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(compiled_hosts, "is_worth_it", lambda _declaration: True)
+    monkeypatch.setattr(compiled, "SMALLEST_BYTES", 1)
     return shutil.copytree(REHEARSAL, tmp_path / "declaration")
 
 
