@@ -24,7 +24,10 @@ from inventories.expansion import (
     wireguard_port_of,
 )
 from inventories.model import (
+    LOOPBACK_INTERFACE,
+    MANAGEMENT_INTERFACE,
     SMALLEST_POD_MIB,
+    TUNNEL_PREFIX,
     Agency,
     Centre,
     CentreKind,
@@ -42,6 +45,7 @@ from inventories.numbering import (
     IDENTITIES,
     NUMBER_BITS,
     SITE_BITS,
+    identity_of,
     numbers_of,
     parsed,
     written,
@@ -82,9 +86,6 @@ SMALLEST_RING = 3
 LONGEST_NAMESPACE = 63  # an RFC 1123 label, as Kubernetes names namespaces
 SYSTEM_NAMESPACES = "kube-"  # what Kubernetes' own begin with
 LONGEST_NODE_NAME = 15  # Linux's interface names, which are the far node's (IFNAMSIZ)
-# A node's other interfaces: none may be called as a node, after which its neighbours name theirs.
-OTHER_INTERFACES = ("lo", "mgmt0")
-TUNNELS = "wg-"  # what the interfaces of tunnels begin with
 NO_UNICAST = {  # unspecified, loopback, link-local, mapped, multicast
     "ipv4": tuple(map(IPv4Network, ("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4"))),
     "ipv6": tuple(map(IPv6Network, ("::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8"))),
@@ -158,7 +159,7 @@ def _check_numbers(declaration: Declaration, reader: Reader) -> None:
             remedy = "give one of them another by an override of `number`"
             reader.complain("CGC-114", place_of(unit), what, remedy)
         if unit.level is UnitLevel.COMMUNE:
-            port = wireguard_port_of(unit)
+            port = wireguard_port_of(identity_of(unit))
             other = ports.setdefault((unit.parent, port), unit.code)
             if other != unit.code:
                 what = f"{unit.parent} would listen at port {port} for {unit.code} and {other}"
@@ -188,7 +189,7 @@ def _check_names(declaration: Declaration, reader: Reader) -> None:
         elif len(name) > LONGEST_NODE_NAME:
             what = f"the node's name {name} has {len(name)} characters"
             reader.complain("CGC-106", place, what, f"shorten the code: {LONGEST_NODE_NAME} are allowed")
-        elif name in OTHER_INTERFACES or name.startswith(TUNNELS):
+        elif name in (LOOPBACK_INTERFACE, MANAGEMENT_INTERFACE) or name.startswith(TUNNEL_PREFIX):
             what = f"the node's name {name} is that of another interface"
             reader.complain("CGC-106", place, what, "rename it: its neighbours name an interface after it")
         seen.setdefault(name, place)
@@ -296,6 +297,7 @@ def _check_centres(declaration: Declaration, reader: Reader) -> None:
         what = "declares no regional centre"
         reader.complain("CGC-107", reader.place(file, "centres"), what, "declare one: provinces are linked to it")
     numbers: dict[int, str] = {}
+    agencies = _agencies(declaration)
     units = {unit.code for unit in declaration.units}
     for index, centre in enumerate(centres):
         if centre.number in numbers:
@@ -308,12 +310,18 @@ def _check_centres(declaration: Declaration, reader: Reader) -> None:
         if not _is_on_earth(centre.latitude, centre.longitude):
             what = f"{centre.code} lies at {centre.latitude}, {centre.longitude}"
             reader.complain("CGC-106", reader.place(file, "centres", index), what, "write degrees, latitude first")
-        _check_ties(centre, index, declaration, reader)
+        _check_ties(centre, index, centres, reader)
+        if centre.agency is not None:
+            where = reader.place(file, "centres", index, "agency")
+            _check_known(centre.agency, agencies, where, "the agency", reader)
+            if centre.kind is not CentreKind.MINISTRY:
+                what = f"the {centre.kind} centre {centre.code} is an agency's edge"
+                reader.complain("CGC-109", where, what, "leave it out, or declare a ministry's edge")
 
 
-def _check_ties(centre: Centre, index: int, declaration: Declaration, reader: Reader) -> None:
-    """Note a centre that is tied to what it cannot be tied to: core site, agency, or the centre it stands in for."""
-    file, centres = "centres.yaml", declaration.centres.centres
+def _check_ties(centre: Centre, index: int, centres: Sequence[Centre], reader: Reader) -> None:
+    """Note a centre that is tied to what it cannot be tied to: a core site, or the centre it stands in for."""
+    file = "centres.yaml"
     place = reader.place(file, "centres", index)
     if centre.attached_to is not None:
         where = reader.place(file, "centres", index, "attached_to")
@@ -324,12 +332,6 @@ def _check_ties(centre: Centre, index: int, declaration: Declaration, reader: Re
     elif not centre.kind.is_core:
         what = f"{centre.code} is attached to no core site"
         reader.complain("CGC-109", place, what, "say attached_to")
-    if centre.agency is not None:
-        where = reader.place(file, "centres", index, "agency")
-        _check_known(centre.agency, _agencies(declaration), where, "the agency", reader)
-        if centre.kind is not CentreKind.MINISTRY:
-            what = f"the {centre.kind} centre {centre.code} is an agency's edge"
-            reader.complain("CGC-109", where, what, "leave it out, or declare a ministry's edge")
     if centre.backs_up is not None:
         where = reader.place(file, "centres", index, "backs_up")
         regional = [c.code for c in centres if c.kind is CentreKind.REGIONAL]

@@ -20,6 +20,7 @@ from typing import TypeVar
 from inventories.declaration import AgenciesFile, Declaration, NationFile, Ring
 from inventories.deferred import Deferred
 from inventories.model import (
+    TUNNEL_PREFIX,
     Addresses,
     Agency,
     AgencyKind,
@@ -176,9 +177,9 @@ def node_name_of_edge(centre: Centre) -> str:
     return f"{centre.code}-1" if centre.kind is CentreKind.OPERATIONS else centre.code
 
 
-def wireguard_port_of(unit: Unit) -> int:
+def wireguard_port_of(identity: int) -> int:
     """Return the port at which a commune's parent listens for it."""
-    return FIRST_PORT + int(unit.code) % PORTS
+    return FIRST_PORT + identity % PORTS
 
 
 def ring_links(ring: Ring) -> Iterator[tuple[str, str]]:
@@ -560,9 +561,9 @@ class Design:
             commune = post if is_lower else peer
             pool, first = self.network.pools.overlays, commune.number * 2
             inner4, inner6 = _interfaces(pool, first + mine)
-            over, endpoint = f"wg-{peer.site.code}", addresses.ipv6
+            over, endpoint = f"{TUNNEL_PREFIX}{peer.site.code}", addresses.ipv6
             addresses = _at(pool, first + theirs)
-            at_commune, at_parent = self.network.wireguard_port, FIRST_PORT + commune.identity % PORTS
+            at_commune, at_parent = self.network.wireguard_port, wireguard_port_of(commune.identity)
             joint.tunnels.append(
                 Tunnel(
                     name=over,

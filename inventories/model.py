@@ -29,6 +29,11 @@ Ratio = Annotated[float, Between(0, 1)]
 
 SMALLEST_POD_MIB = 16
 
+# A node's interfaces that are not named after the node at the far end of a link.
+LOOPBACK_INTERFACE = "lo"
+MANAGEMENT_INTERFACE = "mgmt0"
+TUNNEL_PREFIX = "wg-"  # the far site's code follows
+
 
 class UnitLevel(StrEnum):
     """The levels of the administrative scheme, from the whole country down."""

@@ -78,11 +78,8 @@ def room_below(level: UnitLevel) -> range:
     return range(1, 1 << COMMUNE_BITS) if level is UnitLevel.DISTRICT else range(FIRST_DIRECT, 1 << SITE_BITS)
 
 
-def numbers_of(units: Iterable[Unit], overrides: Iterable[Override] = ()) -> dict[str, int]:
-    """Return the number of every unit below the country, by its code.
-
-    Units whose parent is not declared, and overrides that write no number, are left out: the checks name them.
-    """
+def given_numbers(overrides: Iterable[Override]) -> dict[str, int]:
+    """Return the numbers that overrides give, by unit; what is no number is left out: the checks name it."""
     given: dict[str, int] = {}
     for override in overrides:
         if override.fact == "number":
@@ -90,6 +87,15 @@ def numbers_of(units: Iterable[Unit], overrides: Iterable[Override] = ()) -> dic
                 given[override.subject] = parsed(override.value)
             except ValueError:
                 continue
+    return given
+
+
+def numbers_of(units: Iterable[Unit], overrides: Iterable[Override] = ()) -> dict[str, int]:
+    """Return the number of every unit below the country, by its code.
+
+    Units whose parent is not declared are left out: the checks name them.
+    """
+    given = given_numbers(overrides)
     by_level: dict[UnitLevel, list[Unit]] = {level: [] for level in _ORDER}
     level_of: dict[str, UnitLevel] = {}
     for unit in units:
@@ -118,7 +124,7 @@ def free_number(unit: Unit, parent: Unit, numbers: Mapping[str, int], taken: set
         own = slot_of(unit, parent.level)
         return None if own in taken else own
     base = numbers[parent.code]
-    room = room_below(parent.level) if unit.level is UnitLevel.COMMUNE else range(1, SLOTS + 3)
+    room = room_below(parent.level) if unit.level is UnitLevel.COMMUNE else range(1, 1 << DISTRICT_BITS)
     usual = slot_of(unit, parent.level)
     step = 1 if unit.level is UnitLevel.COMMUNE else 1 << COMMUNE_BITS
     start = room.index(usual // step)
@@ -141,7 +147,7 @@ def settled(units: Iterable[Unit], overrides: Iterable[Override]) -> dict[str, i
     The unit with the lower code keeps its number. ValueError, with the unit's code, where a parent has no room left.
     """
     by_code = {unit.code: unit for unit in units}
-    given = {item.subject: item.value for item in overrides if item.fact == "number"}
+    given = given_numbers(overrides)
     found: dict[str, int] = {}
     numbers: dict[str, int] = {}
     taken: set[int] = set()
@@ -150,7 +156,7 @@ def settled(units: Iterable[Unit], overrides: Iterable[Override]) -> dict[str, i
         for unit in sorted((unit for unit in by_code.values() if unit.level is level), key=lambda unit: unit.code):
             parent = by_code[unit.parent or ""]
             usual = numbers.get(parent.code, 0) + slot_of(unit, parent.level)
-            number = parsed(given[unit.code]) if unit.code in given else usual
+            number = given.get(unit.code, usual)
             if number in taken:
                 waiting.append(unit)
             else:

@@ -15,7 +15,7 @@ from pathlib import Path
 from inventories.checking import ABOVE, CODES
 from inventories.declaration import Declaration
 from inventories.model import Override, Text, Unit, UnitLevel
-from inventories.numbering import COMMUNE_BITS, free_number, numbers_of, parsed, slot_of, written
+from inventories.numbering import COMMUNE_BITS, free_number, given_numbers, numbers_of, slot_of, written
 from inventories.reading import DeclarationRefusedError, Problem, Reader
 from inventories.reform_file import (
     Action,
@@ -547,7 +547,7 @@ class _Settling:
         self.keeps = reform.addresses is AddressPolicy.KEEP
         self.written: list[Override] = []
         self.crowded: dict[str, str] = {}
-        self.given = _given_numbers(overrides.values())
+        self.given = given_numbers(overrides.values())
         # Whoever is born keeps clear of everybody's old place: for a while both run, and one address has one holder.
         self.holders = {number: code for code, number in numbers_before.items()} if self.keeps else {}
         self.holders |= {number: code for code, number in self.given.items()}
@@ -640,17 +640,6 @@ class _Settling:
                 place=self.reform.place,
             )
         )
-
-
-def _given_numbers(overrides: Iterable[Override]) -> dict[str, int]:
-    given: dict[str, int] = {}
-    for item in overrides:
-        if item.fact == "number":
-            try:
-                given[item.subject] = parsed(item.value)
-            except ValueError:
-                continue  # the checks of the declaration after the reform name it
-    return given
 
 
 class TracedReader(Reader):

@@ -13,8 +13,17 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from inventories.model import Agency, Nation, Node, Role, Site, Unit, UnitLevel
-from scripts.nation_tables import LOOPBACK, MANAGEMENT
+from inventories.model import (
+    LOOPBACK_INTERFACE,
+    MANAGEMENT_INTERFACE,
+    Agency,
+    Nation,
+    Node,
+    Role,
+    Site,
+    Unit,
+    UnitLevel,
+)
 
 Rows = Iterable[Sequence[object]]
 
@@ -160,8 +169,8 @@ def _devices(nation: Nation, nodes: Iterable[Node]) -> Rows:
 
 def _interfaces(nation: Nation, nodes: Iterable[Node]) -> Rows:
     for node in nodes:
-        yield node.name, LOOPBACK, "virtual", "true", "false", "", ""
-        yield node.name, MANAGEMENT, "other", "true", "true", "", ""
+        yield node.name, LOOPBACK_INTERFACE, "virtual", "true", "false", "", ""
+        yield node.name, MANAGEMENT_INTERFACE, "other", "true", "true", "", ""
         for interface in node.interfaces:
             speed = nation.link_by_name[interface.link].link_class.capacity_mbps * _KBPS
             yield node.name, interface.name, "other", "true", "false", speed, ""
@@ -173,9 +182,10 @@ def _addresses(nation: Nation, nodes: Iterable[Node]) -> Rows:
     for node in nodes:
         name = f"{node.name}.{nation.domain}"
         for loopback in (f"{node.loopback.ipv4}/32", f"{node.loopback.ipv6}/128"):
-            yield loopback, "active", "loopback", node.name, LOOPBACK, "true", "false", name
-        yield node.management[0], "active", "", node.name, MANAGEMENT, "false", "true", ""
-        yield node.management[1], "active", "", node.name, MANAGEMENT, "false", "false", ""  # one out-of-band address
+            yield loopback, "active", "loopback", node.name, LOOPBACK_INTERFACE, "true", "false", name
+        yield node.management[0], "active", "", node.name, MANAGEMENT_INTERFACE, "false", "true", ""
+        # one address out of band is all that NetBox takes
+        yield node.management[1], "active", "", node.name, MANAGEMENT_INTERFACE, "false", "false", ""
         ends = [(end.name, end.ipv4, end.ipv6) for end in node.interfaces]
         ends += [(end.name, end.ipv4, end.ipv6) for end in node.tunnels]
         for interface, *addresses in ends:

@@ -13,12 +13,23 @@ from typing import Any
 
 from inventories.collation import sort_key
 from inventories.facts import FACTS
-from inventories.model import Agency, Centre, Cluster, Link, Nation, Node, Override, Platform, Site, Unit
+from inventories.model import (
+    LOOPBACK_INTERFACE,
+    MANAGEMENT_INTERFACE,
+    Agency,
+    Centre,
+    Cluster,
+    Link,
+    Nation,
+    Node,
+    Override,
+    Platform,
+    Site,
+    Unit,
+)
 from inventories.selecting import Selection, select
 from scripts.invocation import speak
 from scripts.presenting import Column, Table
-
-LOOPBACK, MANAGEMENT = "lo", "mgmt0"  # as nodes name them: playbooks/rendering.py, playbooks/templates/walls
 
 Rows = Iterable[Mapping[str, object]]
 
@@ -230,8 +241,8 @@ def _addresses(nation: Nation, nodes: Iterable[Node]) -> Rows:
 
 def addresses_of(node: Node) -> Iterator[tuple[str, str, str, str]]:
     """Yield every address of a node: what it is for, its interface, and the address with its length in each family."""
-    yield "loopback", LOOPBACK, f"{node.loopback.ipv4}/32", f"{node.loopback.ipv6}/128"
-    yield "management", MANAGEMENT, str(node.management[0]), str(node.management[1])
+    yield "loopback", LOOPBACK_INTERFACE, f"{node.loopback.ipv4}/32", f"{node.loopback.ipv6}/128"
+    yield "management", MANAGEMENT_INTERFACE, str(node.management[0]), str(node.management[1])
     for interface in node.interfaces:
         yield "link", interface.name, str(interface.ipv4), str(interface.ipv6)
     for tunnel in node.tunnels:

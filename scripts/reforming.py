@@ -24,7 +24,7 @@ from inventories.loading import read_declaration
 from inventories.model import Nation, Override, Unit
 from inventories.numbering import written
 from inventories.places import places_of
-from inventories.reading import SHARED_FILES, DeclarationRefusedError
+from inventories.reading import SHARED_FILES, DeclarationRefusedError, Reader
 from inventories.reform_file import nation_text, overrides_text, read_reform, reform_text, units_text
 from inventories.reforming import (
     Reformed,
@@ -196,11 +196,9 @@ def write_declaration(planned: Planned, out: Path) -> None:
 
 def _files_of(planned: Planned) -> dict[str, bytes]:
     """Return the new declaration's files by their names in its directory."""
-    base = planned.before.nation.based_on
-    found: dict[str, bytes] = {}
-    for name in SHARED_FILES:
-        own = planned.directory / name
-        found[name] = (own if own.exists() or base is None else planned.directory / base / name).read_bytes()
+    reader = Reader(planned.directory)
+    reader.base = planned.before.nation.based_on
+    found = {name: (planned.directory / reader.home_of(name)).read_bytes() for name in SHARED_FILES}
     found |= _override_files(planned)
     found["units.csv"] = units_text(planned.after.units).encode()
     found["nation.yaml"] = nation_text(planned.after.nation).encode()

@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inventories.model import MANAGEMENT_INTERFACE
 from scripts.rehearsal.fabric import Cable, Fabric, Machine
 from scripts.rehearsal.identity import (
     CABLE_PREFIX,
     FIBRE,
     MANAGEMENT_BRIDGE,
-    MANAGEMENT_INTERFACE,
     OPERATIONS,
     PORT_PREFIX,
     cable_bridge_name,

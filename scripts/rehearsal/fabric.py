@@ -9,12 +9,12 @@ from functools import cached_property
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 
+from inventories.model import LOOPBACK_INTERFACE, MANAGEMENT_INTERFACE
 from scripts.errors import ScriptError
 from scripts.rehearsal.identity import (
     CHECKOUT_ID_LENGTH,
     FIBRE,
     LONGEST_INTERFACE_NAME,
-    MANAGEMENT_INTERFACE,
     OPERATIONS,
 )
 
@@ -152,7 +152,8 @@ def _faults(fabric: Fabric) -> list[str]:
     for machine, interface in ends:
         if machine not in names:
             faults.append(f"a cable ends in {machine}, which is not a machine")
-        if not 0 < len(interface) <= LONGEST_INTERFACE_NAME or interface in {"lo", MANAGEMENT_INTERFACE, ".", ".."}:
+        is_taken = interface in (LOOPBACK_INTERFACE, MANAGEMENT_INTERFACE, ".", "..")
+        if is_taken or not 0 < len(interface) <= LONGEST_INTERFACE_NAME:
             faults.append(f"{interface!r} of {machine} cannot be the name of a cable's end")
         if any(character.isspace() or character in "/:" for character in interface):
             faults.append(f"{interface!r} of {machine} holds a character that interface names cannot")

@@ -18,7 +18,6 @@ FIBRE = "fibre"
 # What is recorded about each rehearsal of this machine; it lives on a tmpfs, as what it describes does.
 RUN_DIRECTORY = Path("/run/cgc")
 
-MANAGEMENT_INTERFACE = "mgmt0"
 MANAGEMENT_BRIDGE = "mgmt"
 # First letters of the generated interface names, which tell what each is for.
 CABLE_PREFIX = "c"
